@@ -1,0 +1,38 @@
+"""The Gymnasium of multi-turn language reinforcement learning.
+
+Importing it registers the environments (`gymnasium.make("lmrlgym/Maze-v0")`) and loads neither
+torch nor transformers.
+"""
+
+from lmrlgym.env import Partner, PartnerEnv, Query, Reply, Response, TextEnv, visible
+from lmrlgym.envs import register_all
+from lmrlgym.rollouts import Policy, Summary, rollout, summarise
+from lmrlgym.spaces import TextSpace
+from lmrlgym.types import Action, History, Seeds, Trajectory, Turn
+from lmrlgym.vector import TextVectorEnv, vectorise
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Action",
+    "History",
+    "Partner",
+    "PartnerEnv",
+    "Policy",
+    "Query",
+    "Reply",
+    "Response",
+    "Seeds",
+    "Summary",
+    "TextEnv",
+    "TextSpace",
+    "TextVectorEnv",
+    "Trajectory",
+    "Turn",
+    "rollout",
+    "summarise",
+    "vectorise",
+    "visible",
+]
+
+register_all()

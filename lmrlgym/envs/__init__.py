@@ -1,0 +1,18 @@
+"""The games, one file each. `register_all` makes them known to Gymnasium; it runs on `import lmrlgym`."""
+
+from __future__ import annotations
+
+import gymnasium
+
+ENTRY_POINTS = {
+    "lmrlgym/Maze-v0": ("lmrlgym.envs.maze:MazeEnv", "lmrlgym.envs.maze:maze_vector"),
+    "lmrlgym/MazePartial-v0": ("lmrlgym.envs.maze:MazePartialEnv", "lmrlgym.envs.maze:maze_partial_vector"),
+    "lmrlgym/Wordle-v0": ("lmrlgym.envs.wordle:WordleEnv", "lmrlgym.envs.wordle:wordle_vector"),
+}
+"""id -> (entry point, vector entry point); strings, so that nothing is imported before it is made."""
+
+
+def register_all() -> None:
+    """Register every game. No step limit is set: the limits are rules of the games."""
+    for env_id, (entry_point, vector_entry_point) in ENTRY_POINTS.items():
+        gymnasium.register(env_id, entry_point=entry_point, vector_entry_point=vector_entry_point)

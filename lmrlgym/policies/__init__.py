@@ -1,0 +1,1 @@
+"""Scripted players: they make the data and anchor the scores."""

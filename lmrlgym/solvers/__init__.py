@@ -1,0 +1,1 @@
+"""Exact or best known values: `value(history)`, `q(history) -> {action: value}`, `best(history)`."""
