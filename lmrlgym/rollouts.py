@@ -140,9 +140,7 @@ def summarise(trajectories: Sequence[Trajectory]) -> Summary:
         return_low=mean - margin,
         return_high=mean + margin,
         success=float(np.mean([bool(t.info.get("success")) for t in whole])) if whole else math.nan,
-        length=float(np.mean([sum(turn.is_action for turn in t.turns) for t in whole]))
-        if whole
-        else math.nan,
+        length=float(np.mean(lengths)) if whole else math.nan,
         partner_errors=len(trajectories) - len(whole),
         agent_tokens=sum(len(turn.tokens) for t in trajectories for turn in t.turns),
         partner_tokens=sum(u.get("prompt_tokens", 0) + u.get("completion_tokens", 0) for u in usage),
