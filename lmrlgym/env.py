@@ -7,9 +7,12 @@ A `TextEnv` keeps the history, checks what callers pass, fills `info` and ends g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from copy import deepcopy
+from operator import index
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import gymnasium
+import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.random import Generator
 
@@ -73,6 +76,8 @@ class TextEnv(gymnasium.Env[str, str]):
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
     own_options: ClassVar[tuple[str, ...]] = ()
     """Reset options of this game besides `task`."""
+    _shared_by_copies: ClassVar[tuple[str, ...]] = ()
+    """Attributes that no game changes (tables, a partner): `copy.deepcopy` shares them."""
     context: int | None = None
     """How many turns an agent sees; None is all of them."""
     tasks: int = 1
@@ -93,6 +98,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self.privileged = privileged
         self.render_mode = render_mode
         self._turns: list[Turn] = []
+        self._unwritten: list[tuple[str | Action, str, Response]] = []
         self._running = False
         self._turn = 0
         self._not_understood = 0
@@ -109,7 +115,7 @@ class TextEnv(gymnasium.Env[str, str]):
         raise NotImplementedError
 
     def _recorded(self, action: str) -> str:
-        """How the history writes `action`: with exactly one newline at its end."""
+        """How the history writes `action`, whatever the state of the game: with one newline at its end."""
         if action.endswith("\n"):
             return action if not action.endswith("\n\n") else action.rstrip("\n") + "\n"
         return action + "\n"
@@ -127,6 +133,12 @@ class TextEnv(gymnasium.Env[str, str]):
     @property
     def history(self) -> History:
         """Everything said so far, both sides."""
+        # Turns are written down when asked for: a step nobody asks about costs a third less.
+        if self._unwritten:
+            for action, text, response in self._unwritten:
+                self._turns.append(self._action_turn(action, text, response.reward))
+                self._turns.append(Turn(response.text, False))
+            self._unwritten.clear()
         return tuple(self._turns)
 
     def reset(
@@ -141,13 +153,15 @@ class TextEnv(gymnasium.Env[str, str]):
             if name != "task" and name not in self.own_options:
                 known = ", ".join(("task", *self.own_options))
                 raise ValueError(f"unknown reset option {name!r}; this game knows: {known}")
-        super().reset(seed=seed)
-        observation = self._start(options)
-        self._turns = [Turn(observation, False)]
-        self._running = True
+        super().reset(seed=None if seed is None else index(seed))
+        self._running = False  # stays so if an option is refused: the old game lost its random stream
         self._turn = 0
         self._not_understood = 0
         self._usage = _NO_USAGE
+        observation = self._start(options)
+        self._turns = [Turn(observation, False)]
+        self._unwritten.clear()
+        self._running = True
         return observation, self._info(False, True, "")
 
     def step(self, action: str | Action) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -157,7 +171,16 @@ class TextEnv(gymnasium.Env[str, str]):
 
     def render(self) -> str | None:
         """The conversation so far, if `render_mode` is "ansi"."""
-        return "".join(turn.text for turn in self._turns) if self.render_mode == "ansi" else None
+        return "".join(turn.text for turn in self.history) if self.render_mode == "ansi" else None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy that goes on identically."""
+        copy = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copy
+        for name in self._shared_by_copies:
+            memo[id(self.__dict__[name])] = self.__dict__[name]
+        copy.__dict__.update(deepcopy(self.__dict__, memo))
+        return copy
 
     # ---- bookkeeping ----
 
@@ -166,41 +189,43 @@ class TextEnv(gymnasium.Env[str, str]):
         task = options.get("task")
         if task is None:
             return int(self.np_random.integers(self.tasks))
-        if isinstance(task, bool) or not isinstance(task, int) or not 0 <= task < self.tasks:
+        if isinstance(task, bool) or not isinstance(task, int | np.integer) or not 0 <= task < self.tasks:
             raise ValueError(f"task must be a whole number from 0 to {self.tasks - 1}, got {task!r}")
-        return task
+        return int(task)
 
     def _heard_text(self, action: str | Action) -> str:
         """The text of `action` as the rules may read it. Raises if the game is over."""
         if not self._running:
             raise ResetNeeded("the game is over (or never began): call reset() before step()")
         text = action.text if type(action) is Action else action
+        if type(text) is str and len(text) < MAX_LENGTH and text.isascii():
+            return text
         if not isinstance(text, str):
             raise ValueError(f"an action is a str or an Action, got {text!r}")
-        if not text.isascii():
-            text = text.encode("utf-8", "replace").decode("utf-8")
-        if len(text) >= MAX_LENGTH and len(body := text.removesuffix("\n")) >= MAX_LENGTH:
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        if len(body := text.removesuffix("\n")) >= MAX_LENGTH:
             # The mark keeps a padded legal move from becoming legal by the cut.
             text = body[: MAX_LENGTH - 2] + "…"
         return text
 
+    def _action_turn(self, action: str | Action, text: str, reward: float) -> Turn:
+        recorded = self._recorded(text)
+        if type(action) is not Action:
+            return Turn(recorded, True, reward)
+        if recorded != action.text:
+            # A text edited after sampling loses its ids: they would say something else.
+            return Turn(recorded, True, reward, (), (), action.log_prob)
+        return Turn(recorded, True, reward, action.tokens, action.log_probs, action.log_prob)
+
     def _settle(
         self, action: str | Action, text: str, response: Response
     ) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Write the action and the answer into the history and report them."""
-        recorded = self._recorded(text)
-        if type(action) is Action and recorded == action.text:
-            turn = Turn(recorded, True, response.reward, action.tokens, action.log_probs, action.log_prob)
-        elif type(action) is Action:
-            # A text edited after sampling loses its ids: they would say something else.
-            turn = Turn(recorded, True, response.reward, (), (), action.log_prob)
-        else:
-            turn = Turn(recorded, True, response.reward)
+        """Keep the action and the answer for the history and report them."""
+        self._unwritten.append((action, text, response))
         observation, reward, terminated, truncated, success, is_valid, stop_reason = response
-        self._turns.append(turn)
-        self._turns.append(Turn(observation, False))
         self._turn += 1
-        self._running = not (terminated or truncated)
+        if terminated or truncated:
+            self._running = False
         return observation, reward, terminated, truncated, self._info(success, is_valid, stop_reason)
 
     def _info(self, success: bool, action_is_valid: bool, stop_reason: str) -> dict[str, Any]:
@@ -234,6 +259,8 @@ _NO_USAGE = _Usage(0, 0, 0)
 
 class PartnerEnv(TextEnv):
     """A game with somebody to talk to. Subclasses write `_ask` and `_heard` instead of `_respond`."""
+
+    _shared_by_copies = ("partner",)
 
     def __init__(
         self,
@@ -269,28 +296,29 @@ class PartnerEnv(TextEnv):
             return Response("\n", truncated=True, stop_reason="partner_error")
         return self._heard(reply)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> PartnerEnv:
-        """A copy that goes on identically. The partner holds no game state and is shared."""
-        from copy import deepcopy
-
-        memo[id(self.partner)] = self.partner
-        copy = self.__class__.__new__(self.__class__)
-        memo[id(self)] = copy
-        copy.__dict__.update(deepcopy(self.__dict__, memo))
-        return copy
-
 
 def replies(partner: Partner, queries: Sequence[Query]) -> list[Reply]:
     """The partner's replies; a failing partner fails only the games that make it fail.
 
-    A batch that raises or has the wrong length is asked again one query at a time.
+    A batch that raises, has the wrong length or holds anything but texts is asked again one query
+    at a time, with the random streams as they were, so that no game notices its neighbours.
     """
+    streams = [query.rng.bit_generator.state for query in queries] if len(queries) > 1 else []
     try:
-        said = list(partner.reply(queries))
-        if len(said) != len(queries):
-            raise ValueError(f"partner gave {len(said)} replies to {len(queries)} queries")
+        return _checked_replies(partner.reply(queries), len(queries))
     except Exception as error:  # any partner, any failure: it must not end the other games
         if len(queries) == 1:
             return [Reply("", error=f"{type(error).__name__}: {error}")]
-        return [replies(partner, [query])[0] for query in queries]
-    return [reply if isinstance(reply, Reply) else Reply(reply) for reply in said]
+    for query, stream in zip(queries, streams, strict=True):
+        query.rng.bit_generator.state = stream
+    return [replies(partner, [query])[0] for query in queries]
+
+
+def _checked_replies(said: Sequence[str | Reply], count: int) -> list[Reply]:
+    if len(said) != count:
+        raise ValueError(f"partner gave {len(said)} replies to {count} queries")
+    heard = [reply if isinstance(reply, Reply) else Reply(reply) for reply in said]
+    for reply in heard:
+        if not isinstance(reply.text, str):
+            raise ValueError(f"a reply is a str or a Reply, got {reply.text!r}")
+    return heard

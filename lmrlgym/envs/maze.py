@@ -6,22 +6,19 @@ the precomputed tables of one layout and goal; the environments only take turns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 from lmrlgym.env import Response, TextEnv
+from lmrlgym.types import History
 from lmrlgym.vector import vectorise
 
 Cell = tuple[int, int]
 """(row, column); rows grow downwards."""
 
-MOVES: dict[str, Cell] = {
-    "move left": (0, -1),
-    "move right": (0, 1),
-    "move up": (-1, 0),
-    "move down": (1, 0),
-}
+MOVES: dict[str, Cell] = {"move left": (0, -1), "move right": (0, 1), "move up": (-1, 0), "move down": (1, 0)}
 ACTIONS = tuple(f"{move}\n" for move in MOVES)
 """The four legal actions as they are said, in the order of `World.neighbours`."""
 
@@ -88,6 +85,13 @@ class World(NamedTuple):
 
 
 @cache
+def answers(texts: tuple[str, ...], goal: int) -> tuple[Response, ...]:
+    """[cell] -> what a move that ends there is answered, if it is not the last one of the game."""
+    won = Response(SUCCESS, GOAL_REWARD, True, False, True, True, "won")
+    return tuple(won if i == goal else Response(text, STEP_REWARD) for i, text in enumerate(texts))
+
+
+@cache
 def world(layout: str, goal: Cell) -> World:
     """The tables of `layout` with its goal at `goal`. Raises `ValueError` for an unknown layout or a wall."""
     if layout not in LAYOUTS:
@@ -110,19 +114,13 @@ def world(layout: str, goal: Cell) -> World:
     )
 
 
+_SIDES = {"to your right": (0, 1), "to your left": (0, -1), "above you": (-1, 0), "below you": (1, 0)}
+
+
 def describe_walls(grid: tuple[str, ...], cell: Cell) -> str:
     """Which of the four neighbours are walls, in a sentence."""
     row, column = cell
-    names = [
-        name
-        for name, (dr, dc) in (
-            ("to your right", (0, 1)),
-            ("to your left", (0, -1)),
-            ("above you", (-1, 0)),
-            ("below you", (1, 0)),
-        )
-        if grid[row + dr][column + dc] == "1"
-    ]
+    names = [name for name, (dr, dc) in _SIDES.items() if grid[row + dr][column + dc] == "1"]
     if not names:
         return "There are no walls near you."
     noun = "There is a wall" if len(names) == 1 else "There are walls"
@@ -145,6 +143,20 @@ def describe_position(grid: tuple[str, ...], cell: Cell, goal: Cell) -> str:
 def _spelt(cell: Cell) -> str:
     """Coordinates digit by digit: column 10 is "1 0"."""
     return ", ".join(" ".join(str(number)) for number in cell)
+
+
+def possible_cells(layout: str, history: History) -> tuple[World, tuple[int, ...]]:
+    """The world, and the cells where the agent may now be as far as `history` (or its end) tells."""
+    told = re.match(r"The goal is at position ([\d ]+), ([\d ]+)\.", history[-1].text)
+    goal = (int(told[1].replace(" ", "")), int(told[2].replace(" ", ""))) if told else GOALS[layout]
+    here = world(layout, goal)
+    cells = set(here.starts)
+    for turn in history:
+        if not turn.is_action:
+            cells = {i for i in cells if turn.text in (here.walls[i], here.positions[i])} - {here.goal}
+        elif (move := _MOVE_NUMBER.get(turn.text.strip().lower())) is not None:
+            cells = {here.neighbours[i][move] for i in cells}
+    return here, tuple(sorted(cells)) or here.starts
 
 
 class MazeEnv(TextEnv):
@@ -192,6 +204,7 @@ class MazeEnv(TextEnv):
     """
 
     own_options = ("start", "goal")
+    _shared_by_copies = ("_world", "_texts", "_answers")
     context: int | None = 1
     instructions = (
         "You are in a maze. Each observation tells you where the goal is and where you are, as row "
@@ -218,10 +231,16 @@ class MazeEnv(TextEnv):
         self.layout = layout
         self.max_moves = max_moves
         self._window = self.context
-        self._world = world(layout, GOALS[layout])
-        self._texts = self._world.walls if self._partial else self._world.positions
-        self._cell = self._world.starts[0]
+        self._enter(world(layout, GOALS[layout]), 0)
         self.tasks = len(self._world.starts)
+
+    def _enter(self, here: World, task: int) -> None:
+        """Put the agent on start number `task` of `here`."""
+        self.task = task
+        self._world = here
+        self._texts = here.walls if self._partial else here.positions
+        self._answers = answers(self._texts, here.goal)
+        self._cell = here.starts[task]
 
     def _start(self, options: Mapping[str, Any]) -> str:
         goal = _cell_option("goal", options["goal"]) if "goal" in options else GOALS[self.layout]
@@ -232,30 +251,27 @@ class MazeEnv(TextEnv):
                 raise ValueError(f"start must be a free cell other than the goal, got {list(start)}")
             if "task" in options:
                 raise ValueError("give `start` or `task`, not both")
-            self.task = here.starts.index(here.cells.index(start))
+            self._enter(here, here.starts.index(here.cells.index(start)))
         else:
-            self.task = self._drawn_task(options)
-        self._world = here
-        self._texts = here.walls if self._partial else here.positions
-        self._cell = here.starts[self.task]
+            self._enter(here, self._drawn_task(options))
         self.context = 1 if self.compat and self._window is not None else self._window
         return self._texts[self._cell]
 
     def _respond(self, action: str) -> Response:
         if self.compat:
             return self._respond_2023(action)
-        move = _MOVE_NUMBER.get(action.strip().lower())
-        last = self._turn + 1 >= self.max_moves
-        if move is None:
-            if last:
-                return Response(FAILURE, ILLEGAL_REWARD, True, False, False, False, "turn_limit")
-            return Response(self._texts[self._cell], ILLEGAL_REWARD, action_is_valid=False)
+        move = _MOVE_NUMBER.get(action)
+        if move is None and (move := _MOVE_NUMBER.get(action.strip().lower())) is None:
+            return self._answer_to_nonsense()
         self._cell = cell = self._world.neighbours[self._cell][move]
-        if cell == self._world.goal:
-            return Response(SUCCESS, GOAL_REWARD, True, False, True, True, "won")
-        if last:
+        if self._turn + 1 >= self.max_moves and cell != self._world.goal:
             return Response(FAILURE, STEP_REWARD, True, False, False, True, "turn_limit")
-        return Response(self._texts[cell], STEP_REWARD)
+        return self._answers[cell]
+
+    def _answer_to_nonsense(self) -> Response:
+        if self._turn + 1 >= self.max_moves:
+            return Response(FAILURE, ILLEGAL_REWARD, True, False, False, False, "turn_limit")
+        return Response(self._texts[self._cell], ILLEGAL_REWARD, action_is_valid=False)
 
     def _respond_2023(self, action: str) -> Response:
         """The released rules: exact strings, one more step after the limit, a lost history."""
@@ -269,11 +285,8 @@ class MazeEnv(TextEnv):
         if self._window is not None and self.context is not None:
             # The visible turns grow again from the one that follows an unknown action.
             self.context = min(self._window, self.context + 2) if is_known else 1
-        return Response(
-            self._texts[self._cell],
-            STEP_REWARD if is_known else ILLEGAL_REWARD,
-            action_is_valid=is_known,
-        )
+        reward = STEP_REWARD if is_known else ILLEGAL_REWARD
+        return Response(self._texts[self._cell], reward, action_is_valid=is_known)
 
     def _secret(self) -> list[int]:
         return list(self._world.cells[self._cell])
@@ -326,7 +339,8 @@ class MazePartialEnv(MazeEnv):
     _partial = True
 
 
-_MOVE_NUMBER = {move: i for i, move in enumerate(MOVES)}
+_MOVE_NUMBER = {said: i for i, move in enumerate(MOVES) for said in (move, f"{move}\n")}
+"""The number of a move by its name, without and (to spare the usual action a strip) with its newline."""
 
 
 def _cell_option(name: str, value: Any) -> Cell:
