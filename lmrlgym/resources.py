@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,3 +36,17 @@ def data_path(*parts: str) -> Path:
 def read_json(*parts: str) -> Any:
     """The content of a shipped JSON file."""
     return json.loads(data_path(*parts).read_text(encoding="utf-8"))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to; it takes the place of `path` if all went well, else it is removed.
+
+    It keeps the suffixes of `path`, so that writers which go by them write the same format.
+    """
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,191 @@
+"""Environment + scripted player + seed -> dataset and its card; players by name; the id's protocol.
+
+A game's key is the name of its file in `envs`; `policies/<key>.py` and `solvers/<key>.py` are found by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.random import Generator
+
+from lmrlgym.dataset import Dataset, content_sha256, statistics
+from lmrlgym.env import TextEnv
+from lmrlgym.policies import DataPlayer, uniform_policy
+from lmrlgym.references import key_of, protocol
+from lmrlgym.rollouts import Policy, json_values, make_games, rollout
+from lmrlgym.types import Action, History, Seeds, Trajectory
+
+_TASK_STREAM = 2
+"""Second word of the seed from which a game's task is drawn; 1 is the policy's."""
+_PARALLEL = 64
+
+
+def collect(
+    env_id: str,
+    level: str,
+    episodes: int,
+    seed: int = Seeds.DATA,
+    *,
+    progress: bool = False,
+    **env_kwargs: Any,
+) -> Dataset:
+    """`episodes` games of the player `level` (random, mixed, expert, ...), seeded `seed`, `seed` + 1, ...
+
+    The same arguments give the same games. Utterance log-probabilities are stored where the player
+    knows them. Raises `ValueError` for an unknown level or a count below 1.
+    """
+    if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 1:
+        raise ValueError(f"episodes must be a positive whole number, got {episodes!r}")
+    seed = int(seed)
+    player = policy_named(level, env_id, **env_kwargs)
+    recipe = player if isinstance(player, DataPlayer) else DataPlayer()
+    played_as = recipe.played_as(env_id)
+    tasks = [recipe.task(_task_rng(seed + i)) for i in range(episodes)]
+    games = rollout(
+        played_as, player, seed=[seed + i for i in range(episodes)], parallel=_PARALLEL, env_kwargs=env_kwargs,
+        tasks=None if None in tasks else [int(task) for task in tasks if task is not None], progress=progress,
+    )  # fmt: skip
+    games = [_cut(game, recipe.end(game.turns)) for game in games]
+    if played_as != env_id:
+        games = _retold(games, env_id)
+    return _with_card(games, env_id, level, seed, env_kwargs)
+
+
+def policy_named(name: str, env_id: str, **env_kwargs: Any) -> Policy:
+    """A player of `env_id` by name: a level of its game (random, mixed, expert), or one of
+
+    - "random": uniform over the game's sensible actions, in any game that can list them;
+    - "scripted": the data's recipe, "mixed";
+    - "behaviour": the data's player in whole games, "mixed" unless the game says otherwise;
+    - "best": the solver's best action.
+
+    Raises `ValueError`, listing the names there are, for any other.
+    """
+    env = gymnasium.make(env_id, disable_env_checker=True, **env_kwargs).unwrapped
+    if not isinstance(env, TextEnv):
+        raise ValueError(f"{env_id} is not a lmrlgym.TextEnv, got {type(env).__name__}")
+    key = key_of(env_id)
+    levels: Mapping[str, Any] = _module(f"lmrlgym.policies.{key}").LEVELS if _exists("policies", key) else {}
+    if name == "best" and _exists("solvers", key):
+        return SolverPolicy(_module(f"lmrlgym.solvers.{key}").solver(env_id, **env_kwargs))
+    if name in levels:
+        made: Policy = levels[name](**env_kwargs)
+        return made
+    if name in ("scripted", "behaviour") and "mixed" in levels:
+        return policy_named("mixed", env_id, **env_kwargs)
+    if name == "random":
+        return _uniform(env)
+    known = sorted({*levels, "random"} | ({"scripted", "behaviour"} if "mixed" in levels else set()))
+    known += ["best"] if _exists("solvers", key) else []
+    raise ValueError(f"{env_id} has no player {name!r}; there are: {', '.join(known)}")
+
+
+class SolverPolicy:
+    """Plays a solver's best action, which is a sure thing: its log-probability is 0."""
+
+    def __init__(self, solver: Any) -> None:
+        self.solver = solver
+
+    def act(self, histories: Sequence[History], rngs: Sequence[Generator]) -> list[str | Action]:
+        return [Action(self.solver.best(history), log_prob=0.0) if history else "" for history in histories]
+
+
+def evaluate(
+    env_id: str,
+    policy: Policy,
+    *,
+    repeats: int | None = None,
+    parallel: int = _PARALLEL,
+    seed: int = Seeds.EVALUATION,
+    env_kwargs: Mapping[str, Any] = {},
+    progress: bool = False,
+) -> list[Trajectory]:
+    """The games of the id's protocol: every task `repeats` times, or `repeats` games with drawn tasks.
+
+    `repeats` None is the protocol's own number (Maze: 32 of each of the 25 starts; Wordle: 4,096).
+    Game i has seed `seed` + i and, where tasks are played one by one, task i // `repeats`.
+    """
+    plan = protocol(env_id)
+    count = plan.repeats if repeats is None else repeats
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"repeats must be a positive whole number, got {repeats!r}")
+    tasks = None
+    if plan.plays_every_task:
+        number = make_games(env_id, 1, env_kwargs).envs[0].tasks
+        tasks = [task for task in range(number) for _ in range(count)]
+    episodes = count if tasks is None else len(tasks)
+    return rollout(
+        env_id, policy, episodes, seed=seed, tasks=tasks, parallel=parallel, env_kwargs=env_kwargs, progress=progress
+    )  # fmt: skip
+
+
+def _uniform(env: TextEnv) -> Policy:
+    env.reset(seed=0)
+    candidates = env.candidates()
+    if candidates is None:
+        raise ValueError(f"{type(env).__name__} is an open-language game: it has no random player")
+    return uniform_policy(candidates)
+
+
+def _cut(game: Trajectory, end: int) -> Trajectory:
+    """The first `end` turns of a finished game, as if its player had stopped there."""
+    if end >= len(game.turns):
+        return game
+    turns = game.turns[:end]
+    info = {**game.info, "success": False, "action_is_valid": True, "stop_reason": "", "turn": end // 2}
+    return Trajectory(game.env_id, game.env_kwargs, turns, False, True, game.seed, game.options, info)
+
+
+def _retold(games: Sequence[Trajectory], env_id: str) -> list[Trajectory]:
+    """The same games as `env_id` tells them: the same actions from the same seeds and tasks."""
+    return [_told_by(make_games(env_id, 1, game.env_kwargs).envs[0], game, env_id) for game in games]
+
+
+def _told_by(env: TextEnv, game: Trajectory, env_id: str) -> Trajectory:
+    env.reset(seed=game.seed, options=game.options)
+    for turn in game.turns:
+        if turn.is_action:
+            env.step(Action(turn.text, log_prob=turn.log_prob))
+    told = env.history
+    if [turn.reward for turn in told] != list(game.rewards):
+        raise ValueError(f"{env_id} pays otherwise than {game.env_id} for the actions of seed {game.seed}")
+    return Trajectory(
+        env_id, game.env_kwargs, told, game.terminated, game.truncated, game.seed, game.options, game.info
+    )  # fmt: skip
+
+
+def _with_card(
+    games: Sequence[Trajectory], env_id: str, level: str, seed: int, env_kwargs: Mapping[str, Any]
+) -> Dataset:
+    keywords = json_values(env_kwargs)
+    spelt = "".join(f" --{name.replace('_', '-')} {value}" for name, value in keywords.items())
+    card = {
+        "env_id": env_id,
+        "env_kwargs": keywords,
+        "level": level,
+        "seeds": [seed, seed + len(games) - 1],
+        "command": f"lmrlgym collect {env_id} {level} --episodes {len(games)} --seed {seed}{spelt}",
+        "licence": "CC0-1.0",
+        "personal_data": "none: every text was made by the rules of the game or by a scripted player",
+        **statistics(games),
+        "sha256": content_sha256(games),
+    }
+    return Dataset(tuple(games), card)
+
+
+def _task_rng(seed: int) -> Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, _TASK_STREAM]))
+
+
+def _exists(room: str, key: str) -> bool:
+    return bool(key) and find_spec(f"lmrlgym.{room}.{key}") is not None
+
+
+def _module(name: str) -> Any:
+    return import_module(name)

@@ -1,0 +1,144 @@
+"""Reference scores and the two ways of normalising a mean return by them.
+
+`envs_data/<key>/references.json` maps an id to a list of configurations, each with its numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import gymnasium
+
+from lmrlgym.resources import data_folder, read_json
+from lmrlgym.rollouts import json_values
+
+Scoring = Literal["optimal", "lmrl2023"]
+SCORINGS: tuple[Scoring, ...] = ("optimal", "lmrl2023")
+KINDS = ("exact", "bound", "best_known")
+_NEUTRAL_KEYWORDS = {"compat": False, "privileged": False, "render_mode": None}
+"""Keywords that do not change what a configuration is; `compat` does when it is True."""
+
+
+class Protocol(NamedTuple):
+    """How an id is evaluated: `repeats` games of each of its tasks, or `repeats` games in all."""
+
+    plays_every_task: bool
+    repeats: int
+
+
+class PaperScale(NamedTuple):
+    """The three returns that the paper maps to 0, 50 and 100."""
+
+    low: float
+    average: float
+    high: float
+
+    def score(self, mean_return: float) -> float:
+        """50 at the data's average, linear on either side, not clipped."""
+        if mean_return >= self.average:
+            return 50 + 50 * (mean_return - self.average) / (self.high - self.average)
+        return 50 * (mean_return - self.low) / (self.average - self.low)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is known about one configuration of an environment; returns are means under its protocol."""
+
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    random: float
+    """Uniform over `candidates()`, or over the game's scripted sentences."""
+    behaviour_played: float
+    """The data's player in whole games."""
+    data_mean: float
+    """The mean return of the shipped data."""
+    levels: Mapping[str, float]
+    """Scripted players by name."""
+    best: float
+    kind: str
+    """What `best` is: exact, bound (nobody can do better) or best_known."""
+    protocol: Protocol
+    lmrl2023: PaperScale | None
+    """The paper's constants; None if this is not the paper's configuration."""
+    lmrl2023_reason: str
+    """Why there is no `lmrl2023`."""
+
+
+def normalise(env_id: str, mean_return: float, scoring: Scoring = "optimal", **env_kwargs: Any) -> float:
+    """`mean_return` as a score. "optimal": 0 is random play, 100 the best known; "lmrl2023": the paper's.
+
+    NaN if the configuration is not the paper's (`Reference.lmrl2023_reason` says why). Raises
+    `ValueError` for an unknown scoring or a configuration without references.
+    """
+    if scoring not in SCORINGS:
+        raise ValueError(f"scoring must be one of {', '.join(SCORINGS)}, got {scoring!r}")
+    found = reference(env_id, **env_kwargs)
+    if scoring == "lmrl2023":
+        return math.nan if found.lmrl2023 is None else found.lmrl2023.score(mean_return)
+    return 100 * (mean_return - found.random) / (found.best - found.random)
+
+
+def reference(env_id: str, **env_kwargs: Any) -> Reference:
+    """The references of `env_id` made with `env_kwargs`; keywords left out have their defaults.
+
+    Raises `ValueError`, listing the configurations there are, if there are none for this one.
+    """
+    entries = _entries(env_id)
+    wanted = _completed(env_id, env_kwargs)
+    for entry in entries:
+        if _completed(env_id, entry["env_kwargs"]) == wanted:
+            return _from_entry(env_id, entry)
+    known = "; ".join(str(entry["env_kwargs"]) for entry in entries) or "none"
+    raise ValueError(f"no references for {env_id} with {json_values(env_kwargs)}; there are: {known}")
+
+
+def protocol(env_id: str) -> Protocol:
+    """How `env_id` is evaluated. An id without references: 1,024 games with drawn tasks."""
+    entries = _entries(env_id)
+    return _protocol(entries[0]) if entries else Protocol(False, 1024)
+
+
+def key_of(env_id: str) -> str:
+    """The name of the game's file ("wordle"), or "" for a game that is not in this package."""
+    entry_point = gymnasium.spec(env_id).entry_point
+    module = entry_point.split(":")[0] if isinstance(entry_point, str) else ""
+    return module.removeprefix("lmrlgym.envs.") if module.startswith("lmrlgym.envs.") else ""
+
+
+def _entries(env_id: str) -> list[Any]:
+    key = key_of(env_id)
+    if not key or not (data_folder() / key / "references.json").is_file():
+        return []
+    entries: list[Any] = read_json(key, "references.json").get(env_id, [])
+    return entries
+
+
+def _completed(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """`env_kwargs` with the defaults of the constructor, as JSON values."""
+    env = gymnasium.spec(env_id)
+    del env
+    return json_values({**_NEUTRAL_KEYWORDS, **env_kwargs})
+
+
+def _from_entry(env_id: str, entry: Mapping[str, Any]) -> Reference:
+    paper = entry["lmrl2023"]
+    return Reference(
+        env_id=env_id,
+        env_kwargs=entry["env_kwargs"],
+        random=entry["random"],
+        behaviour_played=entry["behaviour_played"],
+        data_mean=entry["data_mean"],
+        levels=entry["levels"],
+        best=entry["best"]["value"],
+        kind=entry["best"]["kind"],
+        protocol=_protocol(entry),
+        lmrl2023=None if paper is None else PaperScale(paper["min"], paper["avg"], paper["max"]),
+        lmrl2023_reason=entry["lmrl2023_reason"],
+    )
+
+
+def _protocol(entry: Mapping[str, Any]) -> Protocol:
+    return Protocol(entry["protocol"]["tasks"] is not None, entry["protocol"]["repeats"])
