@@ -1,0 +1,117 @@
+"""What an algorithm is: a loss over action tokens and a way to act. One file a subclass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from baselines.core.model import LM, Caches
+from baselines.core.policy import LMPolicy
+from baselines.core.tokens import Encoder, Tokens
+from lmrlgym import Trajectory
+
+Metrics = dict[str, float]
+
+POLICY = "policy"
+"""The adapter that acts; it starts as the one of the run given as `start`, if any."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every algorithm needs to know. Subclasses add their own and change defaults."""
+
+    seed: int = 0
+    """training seed: adapter and head initialisation, the order of the data, online games"""
+    rank: int = 16
+    """rank of the LoRA adapters"""
+    learning_rate: float = 2e-3
+    """AdamW's learning rate at the start"""
+    learning_rate_end: float = 0.1
+    """share of the learning rate left at the end; it falls along a cosine"""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay"""
+    clip_norm: float = 1.0
+    """largest norm of the gradient; 0 leaves it alone"""
+    rounds: int = 10
+    """rounds of training; a run can be resumed after each. Online, every round plays new games"""
+    steps: int = 20
+    """gradient steps a round"""
+    batch_size: int = 64
+    """games a gradient step"""
+    games: int = 0
+    """games played a round; 0 learns from the dataset instead"""
+    temperature: float = 1.0
+    """temperature of the sampled actions; 0 is greedy"""
+    max_new_tokens: int = 32
+    """longest utterance in tokens"""
+
+
+class Algorithm(nn.Module):
+    """Subclasses set `Config` and write `loss`, and more where they differ from behaviour cloning.
+
+    `needs_policy` says that learning begins from a behaviour-cloned policy: without a `start` run,
+    one is trained first. `context` is how many turns the environment lets an agent see.
+    """
+
+    Config: ClassVar[type[Config]] = Config
+    needs_policy: ClassVar[bool] = False
+
+    def __init__(self, lm: LM, config: Config, context: int | None) -> None:
+        super().__init__()
+        self.lm = lm
+        self.config = config
+        self.encoder = Encoder(lm.tokenizer, context)
+        lm.add_adapter(POLICY, config.rank, config.seed)
+
+    def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[Tokens]:
+        """What to learn from in this round. Games in which the agent said nothing are left out."""
+        games = (self.encoder.trajectory(trajectory) for trajectory in trajectories)
+        return [tokens for tokens in games if bool(tokens.is_action.any())]
+
+    def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
+        """The loss of a batch (B, T) and what to log about it."""
+        raise NotImplementedError
+
+    def started(self) -> None:
+        """What follows when the policy adapter holds its starting weights, before the first step."""
+
+    def after_step(self) -> None:
+        """What follows a gradient step, such as moving target networks."""
+
+    def next_logits(self, ids: Tensor, mask: Tensor, caches: Caches) -> Tensor:
+        """(B, V) logits to act with, after text that goes on by `ids` (see `LM.hidden`)."""
+        return self.lm.read(self.lm.hidden(ids, mask, POLICY, caches)[:, -1])
+
+    def policy(self, temperature: float | None = None) -> LMPolicy:
+        """The agent as it is now; `temperature` None is the configured one."""
+        return LMPolicy(
+            self.next_logits,
+            self.encoder,
+            max_new_tokens=self.config.max_new_tokens,
+            temperature=self.config.temperature if temperature is None else temperature,
+            device=self.lm.device,
+        )
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """The parameters that gradient steps move, by name."""
+        return {f"{POLICY}.{key}": value for key, value in self.lm.adapter(POLICY).items()}
+
+    def adapters(self) -> list[str]:
+        """The adapters that belong to the agent; `POLICY` first."""
+        return [POLICY]
+
+    def heads(self) -> dict[str, Tensor]:
+        """Everything that belongs to the agent but no adapter: head weights and buffers, by name."""
+        return {
+            **{name: value for name, value in self.named_parameters() if not name.startswith("lm.")},
+            **{name: value for name, value in self.named_buffers() if not name.startswith("lm.")},
+        }
+
+
+def token_log_probs(logits: Tensor, action: Tensor) -> Tensor:
+    """(N,) log-probability of `action` (N,) under `logits` (N, V)."""
+    return torch.log_softmax(logits, dim=-1).gather(-1, action[:, None]).squeeze(-1)

@@ -1,0 +1,127 @@
+"""The one training loop: rounds of games, gradient steps on each, resumable between rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from baselines.core.algorithm import Algorithm, Config, Metrics
+from baselines.core.tokens import Tokens, stack
+from lmrlgym import Trajectory
+
+Rounds = Callable[[int], Sequence[Trajectory]]
+Log = Callable[[int, Metrics], None]
+
+
+@dataclass
+class Progress:
+    """How far training is: the next round and the optimiser. Everything else is in the algorithm."""
+
+    optimizer: torch.optim.AdamW
+    round: int = 0
+    gradient_steps: int = 0
+
+
+def new_progress(algorithm: Algorithm) -> Progress:
+    """The beginning of a training."""
+    config = algorithm.config
+    optimizer = torch.optim.AdamW(
+        list(algorithm.learned().values()),
+        lr=config.learning_rate,
+        betas=(0.9, 0.95),
+        weight_decay=config.weight_decay,
+    )
+    return Progress(optimizer)
+
+
+def fit(
+    algorithm: Algorithm,
+    rounds: Rounds,
+    config: Config,
+    log: Log,
+    progress: Progress | None = None,
+    after_round: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Train `algorithm` on `rounds(k)` for k = progress.round .. config.rounds - 1.
+
+    Offline, `rounds` returns the same dataset every time (it is prepared once); online, it plays
+    round k with the policy of that moment. What is drawn in round k depends on (seed, k) alone, so
+    a training that goes on from a stored `Progress` ends as if it had never stopped. `log` gets
+    the number of gradient steps and the metrics after each. Raises `ValueError` if a round
+    holds no action of the agent.
+    """
+    progress = progress or new_progress(algorithm)
+    games: Sequence[Tokens] = []
+    source: Sequence[Trajectory] | None = None
+    for number in range(progress.round, config.rounds):
+        played = rounds(number)
+        if played is not source:
+            source, games = played, algorithm.prepare(played)
+        if not games:
+            raise ValueError(f"round {number} holds no action to learn from ({len(played)} games)")
+        for batch in _minibatches(games, config, number):
+            metrics = _step(algorithm, batch, config, progress)
+            log(progress.gradient_steps, metrics)
+        progress.round = number + 1
+        after_round(progress)
+    return progress
+
+
+def _step(algorithm: Algorithm, batch: Tokens, config: Config, progress: Progress) -> Metrics:
+    learned = list(algorithm.learned().values())
+    rate = _learning_rate(config, progress.gradient_steps)
+    for group in progress.optimizer.param_groups:
+        group["lr"] = rate
+    loss, metrics = algorithm.loss(batch.to(algorithm.lm.device))
+    progress.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_(learned, config.clip_norm or math.inf)
+    progress.optimizer.step()
+    algorithm.after_step()
+    progress.gradient_steps += 1
+    return {"loss": loss.item(), **metrics, "gradient_norm": norm.item(), "learning_rate": rate}
+
+
+def _learning_rate(config: Config, step: int) -> float:
+    done = step / max(config.rounds * config.steps, 1)
+    end = config.learning_rate_end
+    return config.learning_rate * (end + (1 - end) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
+
+
+def _minibatches(games: Sequence[Tokens], config: Config, number: int) -> Iterator[Tokens]:
+    """`config.steps` batches: the games in a new order each time all have been seen."""
+    rng = np.random.default_rng(np.random.SeedSequence([config.seed, number]))
+    waiting: list[int] = []
+    for _ in range(config.steps):
+        while len(waiting) < min(config.batch_size, len(games)):
+            waiting += rng.permutation(len(games)).tolist()
+        chosen, waiting = waiting[: config.batch_size], waiting[config.batch_size :]
+        yield stack([games[i] for i in chosen])
+
+
+def optimizer_state(progress: Progress, learned: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
+    """The optimiser's moments by parameter name, for safetensors."""
+    state = progress.optimizer.state
+    return {
+        f"{name}/{key}": value.detach().clone()
+        for name, parameter in learned.items()
+        for key, value in state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(
+    progress: Progress, learned: dict[str, nn.Parameter], stored: dict[str, torch.Tensor]
+) -> None:
+    """Give the optimiser the moments that `optimizer_state` kept."""
+    for name, parameter in learned.items():
+        own: dict[str, Any] = {
+            key.rsplit("/", 1)[1]: value for key, value in stored.items() if key.rsplit("/", 1)[0] == name
+        }
+        if own:
+            progress.optimizer.state[parameter] = own

@@ -1,0 +1,319 @@
+"""A frozen language model with named LoRA adapters over it, and heads that read its hidden states.
+
+Every window of a batch is computed once, however often it occurs: where an agent sees only the
+newest observation, most windows of a batch are repeats.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lmrlgym import data_path
+
+Caches = dict[str, DynamicCache]
+"""One key-value cache an adapter, for reading a text on token by token."""
+
+BASE_FILE = "base.json"
+_CHUNK_TOKENS = 16_384
+_CHUNK_STRETCH = 1.25
+
+
+class Base(NamedTuple):
+    """A pretrained model, its tokenizer, the name it was asked for and the sha256 of its weights."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    sha256: str
+
+
+def load_base(
+    name: str = "tiny-v1", device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Base:
+    """The base `name`: a shipped one (tiny-v1), smollm2-135m, a folder, or a Hugging Face name.
+
+    Raises `ValueError` if there is no such model.
+    """
+    folder = _base_folder(name)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no base model {name!r}: {str(error).splitlines()[0]}") from error
+    model = model.to(device).eval().requires_grad_(False)
+    return Base(model, tokenizer, name, weights_sha256(model))
+
+
+def _base_folder(name: str) -> str:
+    if name == "smollm2-135m":
+        from baselines.core.smollm2 import smollm2_folder
+
+        return smollm2_folder()
+    try:
+        return str(data_path("models", name))
+    except FileNotFoundError:
+        return name
+
+
+def weights_sha256(model: PreTrainedModel) -> str:
+    """sha256 of all weights as bfloat16 by name, so that it does not depend on the loading dtype."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The distinct windows of a batch, and where each token of the batch finds its hidden state."""
+
+    chunks: tuple[Tensor, ...]
+    """(U, L) ids each, windows of similar length padded on the right"""
+    index: Tensor
+    """(B, T) -> row of the concatenated, flattened hidden states; padding points to the first"""
+
+
+def layout(ids: Tensor, mask: Tensor) -> Layout:
+    """Find the distinct windows of `ids` (B, T), where `mask` (B, T) numbers the windows (0: padding)."""
+    tokens, windows = ids.cpu().numpy(), mask.cpu().numpy()
+    known: dict[bytes, int] = {}
+    distinct: list[np.ndarray] = []
+    places: list[tuple[int, int, int]] = []  # (row, start, number of its distinct window)
+    for row in range(len(tokens)):
+        borders = np.flatnonzero(np.diff(windows[row], prepend=-1, append=-1))
+        for start, end in zip(borders[:-1], borders[1:], strict=True):
+            if windows[row, start] == 0:
+                continue
+            window = tokens[row, start:end]
+            number = known.setdefault(window.tobytes(), len(distinct))
+            if number == len(distinct):
+                distinct.append(window)
+            places.append((row, int(start), number))
+    begins, chunks = _chunks(distinct)
+    index = np.zeros(tokens.shape, dtype=np.int64)
+    for row, start, number in places:
+        length = len(distinct[number])
+        index[row, start : start + length] = np.arange(begins[number], begins[number] + length)
+    return Layout(
+        tuple(torch.from_numpy(chunk).to(ids.device) for chunk in chunks),
+        torch.from_numpy(index).to(ids.device),
+    )
+
+
+def _chunks(windows: Sequence[np.ndarray]) -> tuple[list[int], list[np.ndarray]]:
+    """Windows of similar length padded together; where each begins in the flattened whole."""
+    begins, chunks, offset = [0] * len(windows), [], 0
+    order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
+    while order:
+        shortest = len(windows[order[0]])
+        count = 1
+        while count < len(order):
+            width = len(windows[order[count]])
+            if width > shortest * _CHUNK_STRETCH + 8 or width * (count + 1) > _CHUNK_TOKENS:
+                break
+            count += 1
+        width = len(windows[order[count - 1]])
+        chunk = np.zeros((count, width), dtype=np.int64)
+        for line, number in enumerate(order[:count]):
+            chunk[line, : len(windows[number])] = windows[number]
+            begins[number] = offset + line * width
+        chunks.append(chunk)
+        offset += count * width
+        order = order[count:]
+    return begins, chunks
+
+
+class LM(nn.Module):
+    """A frozen base with named adapters. `adapter=None` is the bare base.
+
+    Adapters are switched here and only here: `peft.set_adapter` would also make the one it
+    switches to trainable and freeze the others. Dropout is always off.
+    """
+
+    def __init__(self, base: Base) -> None:
+        super().__init__()
+        self.model: PreTrainedModel = copy.deepcopy(base.model)
+        self.tokenizer = base.tokenizer
+        self.base_name = base.name
+        self.base_sha256 = base.sha256
+        self.peft: PeftModel | None = None
+        self._layouts: tuple[Tensor, Layout] | None = None
+
+    @property
+    def width(self) -> int:
+        """D, the hidden width."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def vocabulary(self) -> int:
+        """V, the number of tokens the model can say."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base lives."""
+        return self.model.device
+
+    def add_adapter(self, name: str, rank: int, seed: int) -> None:
+        """A new adapter on every linear layer but the output; it changes nothing until it is trained."""
+        config = LoraConfig(
+            r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if self.peft is None:
+                # The wrapper stays out of nn.Module's sight, or every weight would have two names.
+                object.__setattr__(self, "peft", get_peft_model(self.model, config, adapter_name=name))
+            else:
+                self.peft.add_adapter(name, config)
+        for parameter in self.adapter(name).values():
+            parameter.requires_grad_(True)
+        self.model.eval()
+
+    def adapter(self, name: str) -> dict[str, nn.Parameter]:
+        """The weights of adapter `name` by their place in the model."""
+        mark = f".{name}."
+        return {
+            key.replace(mark, "."): value
+            for key, value in self.model.named_parameters()
+            if mark in key and "lora_" in key
+        }
+
+    def copy_adapter(self, source: str, target: str) -> None:
+        """Give `target` the weights of `source`."""
+        self.mix_adapter(source, target, 1.0)
+
+    @torch.no_grad()
+    def mix_adapter(self, source: str, target: str, share: float) -> None:
+        """Move `target` towards `source` by `share` (1: all the way)."""
+        sources = self.adapter(source)
+        for key, value in self.adapter(target).items():
+            value.lerp_(sources[key], share)
+
+    def hidden(self, ids: Tensor, mask: Tensor, adapter: str | None, caches: Caches | None = None) -> Tensor:
+        """(B, T, D) hidden states after the last norm.
+
+        Without `caches`, `mask` (B, T) numbers windows as `Tokens.mask` does and padding comes
+        after the text. With `caches`, `ids` (B, T) go on from what the caches hold, and `mask`
+        (B, past + T) is 1 on text and 0 on padding, which comes before the text.
+        """
+        if caches is not None:
+            return self._continued(ids, mask, adapter, caches)
+        found = self._layout(ids, mask)
+        return functional.embedding(found.index, self._flat(found, adapter))
+
+    def states(self, ids: Tensor, mask: Tensor, adapter: str | None, row: Tensor, at: Tensor) -> Tensor:
+        """(N, D): `hidden(ids, mask, adapter)[row, at]` without building the whole."""
+        found = self._layout(ids, mask)
+        return functional.embedding(found.index[row, at], self._flat(found, adapter))
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """(..., V) the base's logits for hidden states (..., D)."""
+        logits: Tensor = self.model.get_output_embeddings()(hidden)
+        return logits
+
+    def _layout(self, ids: Tensor, mask: Tensor) -> Layout:
+        # The adapters of one loss read the same batch: find its windows once.
+        if self._layouts is None or self._layouts[0] is not ids:
+            self._layouts = (ids, layout(ids, mask))
+        return self._layouts[1]
+
+    def _flat(self, found: Layout, adapter: str | None) -> Tensor:
+        self._use(adapter)
+        decoder = self.model.get_decoder()
+        parts = [decoder(input_ids=chunk, use_cache=False).last_hidden_state for chunk in found.chunks]
+        return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
+
+    def _continued(self, ids: Tensor, mask: Tensor, adapter: str | None, caches: Caches) -> Tensor:
+        cache = caches.setdefault(adapter or "", DynamicCache())
+        self._use(adapter)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        hidden: Tensor = self.model.get_decoder()(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        return hidden
+
+    def _use(self, adapter: str | None) -> None:
+        for layer in self._lora_layers():
+            layer._active_adapter = [] if adapter is None else [adapter]
+
+    def _lora_layers(self) -> list[LoraLayer]:
+        return [module for module in self.model.modules() if isinstance(module, LoraLayer)]
+
+    def save_adapter(self, name: str, folder: Path) -> None:
+        """Write adapter `name` so that `PeftModel.from_pretrained(base, folder)` reads it."""
+        assert self.peft is not None
+        self.peft.save_pretrained(str(folder), selected_adapters=[name], save_embedding_layers=False)
+        nested = folder / name
+        if nested.is_dir():  # peft writes every adapter but "default" into a folder of its name
+            for file in nested.iterdir():
+                file.replace(folder / file.name)
+            nested.rmdir()
+        record = {"name": self.base_name, "sha256": self.base_sha256}
+        (folder / BASE_FILE).write_text(json.dumps(record, indent=1))
+
+    @torch.no_grad()
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Give the existing adapter `name` the weights in `folder`.
+
+        Raises `ValueError` if they were trained over another base or have other shapes.
+        """
+        record = json.loads((folder / BASE_FILE).read_text())
+        if record["sha256"] != self.base_sha256:
+            raise ValueError(
+                f"the adapter in {folder} belongs to base {record['name']} ({record['sha256'][:12]}), "
+                f"not to {self.base_name} ({self.base_sha256[:12]})"
+            )
+        saved = load_file(folder / "adapter_model.safetensors")
+        own = self.adapter(name)
+        stored = {key.removeprefix("base_model.model."): value for key, value in saved.items()}
+        if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in own.items()}:
+            raise ValueError(f"the adapter in {folder} has other shapes than adapter {name!r} (rank?)")
+        for key, value in stored.items():
+            own[key].copy_(value)
+
+
+class Head(nn.Module):
+    """D -> D (ReLU) -> `outputs`; it begins constant at `bias`, so early targets are sane."""
+
+    def __init__(self, width: int, outputs: int, bias: float, seed: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first = nn.Linear(width, width)
+            self.second = nn.Linear(width, outputs)
+        nn.init.zeros_(self.second.weight)
+        nn.init.constant_(self.second.bias, bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., outputs) of hidden states (..., D)."""
+        out: Tensor = self.second(torch.relu(self.first(hidden.to(self.first.weight.dtype))))
+        return out
+
+
+@torch.no_grad()
+def mix_modules(source: nn.Module, target: nn.Module, share: float) -> None:
+    """Move the parameters of `target` towards those of `source` by `share`."""
+    for theirs, own in zip(source.parameters(), target.parameters(), strict=True):
+        own.lerp_(theirs, share)

@@ -1,0 +1,236 @@
+"""Makes a tiny base: a byte-level BPE tokenizer and a small Llama, trained on random and mixed play.
+
+    python -m baselines.core.pretrain --out envs_data/models/tiny-v1
+
+LoRA over a random base cannot learn, so the base must have seen the formats of the games; it is
+shown no play better than the datasets' own. Its games have seeds from `Seeds.BASE_TEXT`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from tqdm.auto import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from baselines.core.model import weights_sha256
+from lmrlgym import Seeds, policy_named, rollout
+
+PAD = "<|pad|>"
+
+
+class Source(NamedTuple):
+    """Games to read: of which environment, played how, and how many."""
+
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    level: str
+    episodes: int
+
+
+SOURCES = (
+    Source("lmrlgym/Maze-v0", {}, "random", 300),
+    Source("lmrlgym/Maze-v0", {}, "mixed", 600),
+    Source("lmrlgym/Maze-v0", {"layout": "umaze"}, "random", 100),
+    Source("lmrlgym/MazePartial-v0", {}, "random", 300),
+    Source("lmrlgym/MazePartial-v0", {}, "mixed", 600),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-40"}, "mixed", 12_000),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "mixed", 40_000),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "random", 4_000),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "mixed", 20_000),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the base is made of."""
+
+    out: Path
+    """folder to write; it must not exist"""
+    vocabulary: int = 512
+    """size of the BPE vocabulary"""
+    width: int = 128
+    """hidden width"""
+    layers: int = 4
+    """decoder layers"""
+    heads: int = 4
+    """attention heads"""
+    feed_forward: int = 384
+    """inner width of the feed-forward blocks"""
+    positions: int = 2048
+    """longest text in tokens"""
+    learning_rate: float = 3e-3
+    """AdamW's, with a warm-up and a cosine"""
+    tokens_a_step: int = 8192
+    """text a gradient step"""
+    longest: int = 384
+    """games are cut to this many tokens"""
+    minutes: float = 15.0
+    """how long to train"""
+    seed: int = 0
+    """initialisation and order of the text"""
+
+
+def pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    """Phrases stay whole; newlines, digits and letters that are spelt one by one stand alone."""
+    spelt = r" ?(?<![a-zA-Z])[a-z](?= [a-z](?![a-z])|\n)| ?[0-9]|\n"
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(spelt), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
+def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE over `texts`; every text can be written with it."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer()
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD)
+
+
+def play(sources: Sequence[Source]) -> list[list[str]]:
+    """The turns of every game of every source."""
+    games: list[list[str]] = []
+    for number, source in enumerate(sources):
+        policy = policy_named(source.level, source.env_id, **source.env_kwargs)
+        played = rollout(
+            source.env_id,
+            policy,
+            source.episodes,
+            seed=Seeds.BASE_TEXT + number * 1_000_000,
+            parallel=16,
+            env_kwargs=source.env_kwargs,
+            progress=True,
+        )
+        games += [[turn.text for turn in game.turns] for game in played]
+    return games
+
+
+def encode(games: Sequence[list[str]], tokenizer: PreTrainedTokenizerFast, longest: int) -> list[np.ndarray]:
+    """Each turn on its own, as the agents are trained."""
+    known: dict[str, list[int]] = {}
+    encoded = []
+    for game in games:
+        for text in game:
+            if text not in known:
+                known[text] = tokenizer.encode(text, add_special_tokens=False)
+        ids = [token for text in game for token in known[text]]
+        encoded.append(np.array(ids[:longest], dtype=np.int64))
+    return encoded
+
+
+def batches(
+    games: Sequence[np.ndarray], size: int, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(ids, mask) of games of similar length, `size` tokens each, for ever."""
+    while True:
+        order = np.argsort([len(game) + rng.random() for game in games], kind="stable")
+        groups, group, width = [], [], 0
+        for i in order:
+            width = max(width, len(games[i]))
+            if group and width * (len(group) + 1) > size:
+                groups.append(group)
+                group, width = [], len(games[i])
+            group.append(int(i))
+        for number in rng.permutation(len(groups)):
+            chosen = [torch.from_numpy(games[i]) for i in groups[number]]
+            ids = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
+            mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(c) for c in chosen], batch_first=True)
+            yield ids, mask.bool()
+
+
+def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) -> dict[str, float]:
+    """Next-token prediction on everything that is said, for `config.minutes`."""
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
+    begin, read, steps, mean = time.perf_counter(), 0, 0, math.nan
+    bar = tqdm(total=100, unit="%", desc="pretraining")
+    for ids, mask in batches(games, config.tokens_a_step, np.random.default_rng(config.seed)):
+        share = (time.perf_counter() - begin) / (60 * config.minutes)
+        if share >= 1:
+            break
+        rate = config.learning_rate * min(1.0, (steps + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+        for group in optimizer.param_groups:
+            group["lr"] = max(rate, config.learning_rate * 0.02)
+        hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
+        said = mask[:, 1:]
+        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[said]), ids[:, 1:][said])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        steps, read = steps + 1, read + int(said.sum())
+        mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
+        bar.set_postfix(loss=f"{mean:.4f}", tokens=f"{read:,}")
+        bar.update(round(100 * share) - bar.n)
+    bar.close()
+    return {"steps": steps, "tokens": read, "loss": round(mean, 4), "seconds": round(time.perf_counter() - begin)}
+
+
+def main(config: Config) -> None:
+    """Play, train the tokenizer and the model, and write both with the record of how."""
+    if config.out.exists():
+        raise SystemExit(f"{config.out} exists already; bases are versioned, not replaced")
+    games = play(SOURCES)
+    tokenizer = train_tokenizer(["".join(game) for game in games[:: max(1, len(games) // 20_000)]], config.vocabulary)
+    encoded = encode(games, tokenizer, config.longest)
+    torch.manual_seed(config.seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.width,
+            intermediate_size=config.feed_forward,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            max_position_embeddings=config.positions,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+    )
+    result = train(model, encoded, config)
+    model = model.to(torch.bfloat16)
+    partial = config.out.with_name(config.out.name + ".partial")
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    record = {
+        "command": f"python -m baselines.core.pretrain --out {config.out.as_posix()}",
+        "config": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()},
+        "sources": [source._asdict() for source in SOURCES],
+        "games": len(games),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "weights_sha256": weights_sha256(model),
+        **result,
+    }
+    (partial / "card.json").write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(partial, config.out)
+    tqdm.write(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(Config))

@@ -1,0 +1,209 @@
+"""The border between text and tensors: trajectories become token sequences here and nowhere else.
+
+Letters used for shapes everywhere: B rows (games), T tokens, N action tokens, D hidden width,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import NamedTuple, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from lmrlgym import History, Trajectory, Turn, visible
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One game, columns of shape (T,), or a batch of games, (B, T) padded on the right with zeros.
+
+    An algorithm adds columns by subclassing; every added column has one entry a token.
+    """
+
+    ids: Tensor
+    """int64"""
+    mask: Tensor
+    """int64: 0 is padding, k > 0 the k-th window of the game. A token sees only its own window."""
+    is_action: Tensor
+    """bool: the agent said this token and learns from it."""
+    reward: Tensor
+    """float32: what the token earned; an utterance is paid on its last token."""
+    terminated: Tensor
+    """bool, () or (B,): the game came to its own end; if not, values bootstrap after the last action."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same columns on `device`."""
+        return type(self)(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+Kind = TypeVar("Kind", bound=Tokens)
+
+
+class ActionTokens(NamedTuple):
+    """The N action tokens of a batch, games one after the other, each game in order of time.
+
+    Entry i + 1 is the next state of entry i unless `last[i]`.
+    """
+
+    row: Tensor
+    """(N,) the game"""
+    at: Tensor
+    """(N,) the position before the action token: the state it was said in"""
+    action: Tensor
+    """(N,) the token said"""
+    reward: Tensor
+    """(N,) float32"""
+    last: Tensor
+    """(N,) bool: the last action token of its game"""
+
+    def next(self, of_state: Tensor, after_last: Tensor) -> Tensor:
+        """(N,) the value of the next state: `of_state` (N,) shifted by one, `after_last` (B,) at each end."""
+        return torch.where(self.last, after_last[self.row], of_state.roll(-1))
+
+
+def action_tokens(batch: Tokens) -> ActionTokens:
+    """Every action token of `batch` (B, T) with the state before it."""
+    row, position = batch.is_action.nonzero(as_tuple=True)
+    last = torch.ones_like(row, dtype=torch.bool)
+    last[:-1] = row[1:] != row[:-1]
+    return ActionTokens(
+        row, position - 1, batch.ids[row, position], batch.reward[row, position], last
+    )
+
+
+def final_states(batch: Tokens) -> tuple[Tensor, Tensor]:
+    """(row, at), both (B,): the last token of every game, the state in which it stopped."""
+    lengths = (batch.mask > 0).sum(dim=1)
+    return torch.arange(len(lengths), device=lengths.device), lengths - 1
+
+
+def returns_to_go(reward: Tensor, last: Tensor, gamma: float, tail: Tensor | None = None) -> Tensor:
+    """(N,) sums of later rewards, discounted once per action token; float64 inside.
+
+    `tail` (N,), where given, is what follows a game's last token (read at `last`).
+    """
+    values = np.empty(len(reward))
+    ends, earned = last.cpu().numpy(), reward.double().cpu().numpy()
+    after = None if tail is None else tail.double().cpu().numpy()
+    running = 0.0
+    for i in range(len(earned) - 1, -1, -1):
+        if ends[i]:
+            running = 0.0 if after is None else float(after[i])
+        running = earned[i] + gamma * running
+        values[i] = running
+    return torch.from_numpy(values).to(reward)
+
+
+def return_bounds(games: Sequence[Tokens], gamma: float) -> tuple[float, float]:
+    """The lowest and highest discounted return that a game like these can have.
+
+    The worst and the best reward seen, earned at every utterance of a game as long as the longest;
+    never above 0 at the bottom nor below it at the top, since a game may end at once.
+    """
+    worst = best = 0.0
+    turns, spacing = 1, 1.0
+    for game in games:
+        reward = game.reward[game.is_action]
+        worst, best = min(worst, float(reward.min())), max(best, float(reward.max()))
+        count = int((game.reward != 0).sum()) or 1
+        if count > turns:
+            turns, spacing = count, len(reward) / count
+    rate = gamma**spacing
+    reach = turns if rate == 1 else (1 - rate**turns) / (1 - rate)
+    return worst * reach, best * reach
+
+
+class Encoder:
+    """Texts to token ids: each turn on its own, sampled ids kept, nothing added.
+
+    A game is written as windows, so that learning sees exactly what acting saw (`visible`): one
+    window where the whole history is seen, else one for the beginning and one for each later action.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, context: int | None) -> None:
+        self.tokenizer = tokenizer
+        self.context = context
+        self._known: dict[str, tuple[int, ...]] = {}
+
+    def turn(self, turn: Turn) -> tuple[int, ...]:
+        """The ids of one turn: those that were sampled, if any, else its text encoded on its own."""
+        if turn.tokens:
+            return turn.tokens
+        ids = self._known.get(turn.text)
+        if ids is None:
+            ids = tuple(self.tokenizer.encode(turn.text, add_special_tokens=False))
+            if len(self._known) < 100_000:
+                self._known[turn.text] = ids
+        return ids
+
+    @cached_property
+    def stops(self) -> frozenset[int]:
+        """The tokens that end an utterance: those with a newline in them, and the end of text."""
+        texts = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
+        ends = {i for i, text in enumerate(texts) if "\n" in text}
+        if self.tokenizer.eos_token_id is not None:
+            ends.add(int(self.tokenizer.eos_token_id))
+        return frozenset(ends)
+
+    def prompt(self, history: History) -> tuple[int, ...]:
+        """The ids a model acts on: the plain concatenation of the turns."""
+        return tuple(token for turn in history for token in self.turn(turn))
+
+    def trajectory(self, trajectory: Trajectory) -> Tokens:
+        """The whole game, (T,)."""
+        ids: list[int] = []
+        mask: list[int] = []
+        is_action: list[bool] = []
+        reward: list[float] = []
+        for number, (seen, learned_from) in enumerate(self._windows(trajectory), start=1):
+            for i, turn in enumerate(seen):
+                tokens = self.turn(turn)
+                learned = turn.is_action and i >= learned_from
+                ids += tokens
+                mask += [number] * len(tokens)
+                is_action += [learned] * len(tokens)
+                reward += [0.0] * len(tokens)
+                if learned and tokens:
+                    reward[-1] = turn.reward
+        return Tokens(
+            torch.tensor(ids, dtype=torch.int64),
+            torch.tensor(mask, dtype=torch.int64),
+            torch.tensor(is_action, dtype=torch.bool),
+            torch.tensor(reward, dtype=torch.float32),
+            torch.tensor(trajectory.terminated),
+        )
+
+    def _windows(self, trajectory: Trajectory) -> Iterator[tuple[History, int]]:
+        """(turns, index of the first one to learn from) for each window."""
+        turns, context = trajectory.turns, self.context
+        if context is None or len(turns) <= context:
+            yield turns, 0
+            return
+        first = context + 1 if turns[context].is_action else context
+        yield turns[:first], 0
+        for i in range(first, len(turns)):
+            if turns[i].is_action:
+                seen = visible(turns[:i], context)
+                yield (*seen, turns[i]), len(seen)
+        if not trajectory.terminated and not turns[-1].is_action:
+            yield visible(turns, context), context  # the state to bootstrap from
+
+
+def stack(games: Sequence[Kind]) -> Kind:
+    """A batch (B, T) of games (T,), padded on the right. All games are of one kind."""
+    first = games[0]
+    columns = []
+    for field in fields(first):
+        column = [getattr(game, field.name) for game in games]
+        columns.append(
+            torch.stack(column)
+            if column[0].dim() == 0
+            else torch.nn.utils.rnn.pad_sequence(column, batch_first=True)
+        )
+    return type(first)(*columns)

@@ -1,0 +1,43 @@
+"""Filtered behaviour cloning (arXiv 2311.18232, sec. 5): clone only the best games.
+
+    L = -E[log pi(a_t | h_t)]     over the games whose return is among the best `fraction`
+
+Fed with its own rollouts (`games` > 0) it is the paper's online filtered BC: play, keep the best,
+clone, repeat. The games kept are the best `fraction` to the game, ties broken by order, where a
+quantile would keep all ties. The released code stores no action of a won maze or chess game
+online and so learns nothing there; here the whole game is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from baselines import bc
+from baselines.core.tokens import Tokens
+from lmrlgym import Trajectory
+
+
+class FilteredBC(bc.BC):
+    """Behaviour cloning of the best games."""
+
+    @dataclass(frozen=True)
+    class Config(bc.BC.Config):
+        """What is kept."""
+
+        fraction: float = 0.1
+        """share of the games, best returns first, that is cloned"""
+
+    config: Config
+
+    def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[Tokens]:
+        """The best games."""
+        return super().prepare(best_games(trajectories, self.config.fraction))
+
+
+def best_games(trajectories: Sequence[Trajectory], fraction: float) -> list[Trajectory]:
+    """The `fraction` with the highest returns, at least one. Raises `ValueError` outside (0, 1]."""
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must be in (0, 1], got {fraction}")
+    kept = max(1, round(fraction * len(trajectories)))
+    return sorted(trajectories, key=lambda game: -game.total_reward)[:kept]

@@ -1,0 +1,180 @@
+"""Implicit language Q-learning (arXiv 2206.11871), as used in arXiv 2311.18232, sec. 5.
+
+    y_t   = r_t + gamma V'(h_{t+1})                                  0 after the game's own end
+    L_Q   = E[(Q1(h_t, a_t) - y_t)^2 / 2 + (Q2(h_t, a_t) - y_t)^2 / 2]
+    L_V   = E[|tau - 1(u_t < 0)| u_t^2 / 2],   u_t = min(Q1', Q2')(h_t, a_t) - V(h_t)
+    L_CQL = E[-log softmax Q1(h_t, .)[a_t] - log softmax Q2(h_t, .)[a_t]]
+    L     = L_Q + L_V + eta L_CQL
+
+    acting: softmax((log pi_BC + beta min(Q1, Q2)) / temperature)
+
+t counts the agent's tokens, and so does gamma. Dashes mark targets, which follow slowly (Polyak).
+
+Deviations from the 2023 release: Q and V read one LoRA adapter over the frozen base instead of a
+second model. The targets cover that adapter and V's head, not only the heads of Q: with
+targets on the heads alone training was seen to swing. Backups are clamped to what the game can pay.
+A game's last step is not repeated, so nothing is bootstrapped after the end. No dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from baselines.core import algorithm
+from baselines.core.algorithm import POLICY, Algorithm, Metrics
+from baselines.core.model import LM, Caches, Head, mix_modules
+from baselines.core.tokens import Tokens, action_tokens, final_states, return_bounds
+from lmrlgym import Trajectory
+
+VALUE, TARGET = "value", "value_target"
+
+
+class Losses(NamedTuple):
+    """The terms of the loss, each a mean over action tokens."""
+
+    q1: Tensor
+    q2: Tensor
+    v: Tensor
+    cql1: Tensor
+    cql2: Tensor
+
+    def total(self, cql_weight: float) -> Tensor:
+        """L."""
+        return self.q1 + self.q2 + self.v + cql_weight * (self.cql1 + self.cql2)
+
+
+def expectile(error: Tensor, tau: float) -> Tensor:
+    """|tau - 1(error < 0)| * error^2 / 2, elementwise; tau = 0.5 fits the mean, 1 the maximum."""
+    weight = torch.where(error < 0, 1 - tau, tau)
+    return weight * error.square() / 2
+
+
+def ilql_losses(
+    q1: Tensor, q2: Tensor, v: Tensor, target_q: Tensor, backup: Tensor, action: Tensor, tau: float
+) -> Losses:
+    """Q outputs (N, V), v (N,), target_q (N,) = min of the target heads at the action, backup (N,) = y."""
+    at = action[:, None]
+    said1, said2 = q1.gather(-1, at).squeeze(-1), q2.gather(-1, at).squeeze(-1)  # (N,)
+    backup, target_q = backup.detach(), target_q.detach()
+    return Losses(
+        q1=(said1 - backup).square().mean() / 2,
+        q2=(said2 - backup).square().mean() / 2,
+        v=expectile(target_q - v, tau).mean(),
+        cql1=functional.cross_entropy(q1, action),
+        cql2=functional.cross_entropy(q2, action),
+    )
+
+
+class ILQL(Algorithm):
+    """Implicit language Q-learning."""
+
+    @dataclass(frozen=True)
+    class Config(algorithm.Config):
+        """The paper's symbols."""
+
+        rounds: int = 18
+        """rounds of training; a run can be resumed after each. Online, every round plays new games"""
+        steps: int = 50
+        """gradient steps a round"""
+        gamma: float = 0.99
+        """discount per action token"""
+        tau: float = 0.95
+        """expectile of V; 0.5 is the mean, 1 the maximum"""
+        cql_weight: float = 0.05
+        """eta: how strongly Q is held near the data's tokens"""
+        beta: float = 4.0
+        """weight of Q against the cloned policy when acting; 0 is behaviour cloning"""
+        polyak: float = 0.1
+        """share by which the targets move after a gradient step"""
+        head_bias: float = 0.0
+        """what Q and V say before training"""
+
+    config: Config
+    needs_policy = True
+
+    def __init__(self, lm: LM, config: Config, context: int | None) -> None:
+        super().__init__(lm, config, context)
+        lm.add_adapter(VALUE, config.rank, config.seed + 1)
+        lm.add_adapter(TARGET, config.rank, config.seed + 1)
+        self.q1, self.q1_target = (self._head(lm.vocabulary, 1) for _ in range(2))
+        self.q2, self.q2_target = (self._head(lm.vocabulary, 2) for _ in range(2))
+        self.v, self.v_target = (self._head(1, 3) for _ in range(2))
+        self.register_buffer("bounds", torch.tensor([-torch.inf, torch.inf]))
+        self.bounds: Tensor
+
+    def _head(self, outputs: int, number: int) -> Head:
+        seed = 10 * self.config.seed + number
+        return Head(self.lm.width, outputs, self.config.head_bias, seed).to(self.lm.device)
+
+    def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[Tokens]:
+        """The games, and the range of returns that they show to be possible."""
+        games = super().prepare(trajectories)
+        low, high = return_bounds(games, self.config.gamma)
+        self.bounds.copy_(torch.tensor([low, high]))
+        return games
+
+    def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
+        """L of the module's docstring."""
+        s = action_tokens(batch)
+        hidden = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)  # (N, D)
+        with torch.no_grad():
+            target_q, next_v = self._targets(batch)
+            backup = (s.reward + self.config.gamma * next_v).clamp(self.bounds[0], self.bounds[1])
+        v = self.v(hidden).squeeze(-1)
+        losses = ilql_losses(
+            self.q1(hidden), self.q2(hidden), v, target_q, backup, s.action, self.config.tau
+        )
+        metrics = {name: value.item() for name, value in losses._asdict().items()}
+        return losses.total(self.config.cql_weight), {**metrics, "v_mean": v.mean().item()}
+
+    def _targets(self, batch: Tokens) -> tuple[Tensor, Tensor]:
+        """min(Q1', Q2')(h_t, a_t) and V'(h_{t+1}), both (N,)."""
+        s = action_tokens(batch)
+        hidden = self.lm.states(batch.ids, batch.mask, TARGET, s.row, s.at)
+        q = torch.minimum(self.q1_target(hidden), self.q2_target(hidden))
+        ends = self.lm.states(batch.ids, batch.mask, TARGET, *final_states(batch))  # (B, D)
+        after_last = self.v_target(ends).squeeze(-1) * ~batch.terminated
+        next_v = s.next(self.v_target(hidden).squeeze(-1), after_last)
+        return q.gather(-1, s.action[:, None]).squeeze(-1), next_v
+
+    def started(self) -> None:
+        """Q and V begin from the cloned policy's adapter."""
+        self.lm.copy_adapter(POLICY, VALUE)
+        self.lm.copy_adapter(POLICY, TARGET)
+
+    def after_step(self) -> None:
+        """Move the targets."""
+        share = self.config.polyak
+        self.lm.mix_adapter(VALUE, TARGET, share)
+        for source, target in (
+            (self.q1, self.q1_target),
+            (self.q2, self.q2_target),
+            (self.v, self.v_target),
+        ):
+            mix_modules(source, target, share)
+
+    def next_logits(self, ids: Tensor, mask: Tensor, caches: Caches) -> Tensor:
+        """The cloned policy's log-probabilities plus beta min(Q1, Q2), by the online heads."""
+        logits = torch.log_softmax(super().next_logits(ids, mask, caches).float(), dim=-1)
+        if self.config.beta == 0:
+            return logits
+        hidden = self.lm.hidden(ids, mask, VALUE, caches)[:, -1]  # (B, D)
+        return logits + self.config.beta * torch.minimum(self.q1(hidden), self.q2(hidden))
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """The value adapter and the online heads; the cloned policy stays as it is."""
+        heads = {"q1": self.q1, "q2": self.q2, "v": self.v}
+        return {
+            **{f"{VALUE}.{key}": value for key, value in self.lm.adapter(VALUE).items()},
+            **{f"{name}.{key}": p for name, head in heads.items() for key, p in head.named_parameters()},
+        }
+
+    def adapters(self) -> list[str]:
+        """The cloned policy, the values and their target."""
+        return [POLICY, VALUE, TARGET]
