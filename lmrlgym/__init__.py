@@ -4,8 +4,13 @@ Importing it registers the environments (`gymnasium.make("lmrlgym/Maze-v0")`) an
 torch nor transformers.
 """
 
+from lmrlgym.collection import collect, evaluate, policy_named
+from lmrlgym.dataset import Dataset
 from lmrlgym.env import Partner, PartnerEnv, Query, Reply, Response, TextEnv, visible
 from lmrlgym.envs import register_all
+from lmrlgym.references import normalise
+from lmrlgym.replays import Divergence, replay
+from lmrlgym.resources import data_path
 from lmrlgym.rollouts import Policy, Summary, rollout, summarise
 from lmrlgym.spaces import TextSpace
 from lmrlgym.types import Action, History, Seeds, Trajectory, Turn
@@ -15,6 +20,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Action",
+    "Dataset",
+    "Divergence",
     "History",
     "Partner",
     "PartnerEnv",
@@ -29,6 +36,12 @@ __all__ = [
     "TextVectorEnv",
     "Trajectory",
     "Turn",
+    "collect",
+    "data_path",
+    "evaluate",
+    "normalise",
+    "policy_named",
+    "replay",
     "rollout",
     "summarise",
     "vectorise",
