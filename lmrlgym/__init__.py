@@ -8,7 +8,7 @@ from lmrlgym.collection import collect, evaluate, policy_named
 from lmrlgym.dataset import Dataset
 from lmrlgym.env import Partner, PartnerEnv, Query, Reply, Response, TextEnv, visible
 from lmrlgym.envs import register_all
-from lmrlgym.references import normalise
+from lmrlgym.references import Reference, normalise, reference
 from lmrlgym.replays import Divergence, replay
 from lmrlgym.resources import data_path
 from lmrlgym.rollouts import Policy, Summary, rollout, summarise
@@ -27,6 +27,7 @@ __all__ = [
     "PartnerEnv",
     "Policy",
     "Query",
+    "Reference",
     "Reply",
     "Response",
     "Seeds",
@@ -41,6 +42,7 @@ __all__ = [
     "evaluate",
     "normalise",
     "policy_named",
+    "reference",
     "replay",
     "rollout",
     "summarise",

@@ -5,6 +5,8 @@ A game's key is the name of its file in `envs`; `policies/<key>.py` and `solvers
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -48,8 +50,8 @@ def collect(
     played_as = recipe.played_as(env_id)
     tasks = [recipe.task(_task_rng(seed + i)) for i in range(episodes)]
     games = rollout(
-        played_as, player, seed=[seed + i for i in range(episodes)], parallel=_PARALLEL, env_kwargs=env_kwargs,
-        tasks=None if None in tasks else [int(task) for task in tasks if task is not None], progress=progress,
+        played_as, player, episodes, seed=seed, parallel=_PARALLEL, env_kwargs=env_kwargs, progress=progress,
+        tasks=None if None in tasks else [int(task) for task in tasks if task is not None],
     )  # fmt: skip
     games = [_cut(game, recipe.end(game.turns)) for game in games]
     if played_as != env_id:
@@ -73,7 +75,7 @@ def policy_named(name: str, env_id: str, **env_kwargs: Any) -> Policy:
     key = key_of(env_id)
     levels: Mapping[str, Any] = _module(f"lmrlgym.policies.{key}").LEVELS if _exists("policies", key) else {}
     if name == "best" and _exists("solvers", key):
-        return SolverPolicy(_module(f"lmrlgym.solvers.{key}").solver(env_id, **env_kwargs))
+        return SolverPolicy(_module(f"lmrlgym.solvers.{key}").SOLVERS[env_id](**env_kwargs))
     if name in levels:
         made: Policy = levels[name](**env_kwargs)
         return made
@@ -101,6 +103,7 @@ def evaluate(
     policy: Policy,
     *,
     repeats: int | None = None,
+    episodes: int | None = None,
     parallel: int = _PARALLEL,
     seed: int = Seeds.EVALUATION,
     env_kwargs: Mapping[str, Any] = {},
@@ -109,19 +112,21 @@ def evaluate(
     """The games of the id's protocol: every task `repeats` times, or `repeats` games with drawn tasks.
 
     `repeats` None is the protocol's own number (Maze: 32 of each of the 25 starts; Wordle: 4,096).
-    Game i has seed `seed` + i and, where tasks are played one by one, task i // `repeats`.
+    `episodes` is the most games to play; fewer than the protocol's are spread evenly over its tasks.
+    Game i of n has seed `seed` + i and, where tasks are played one by one, task i * tasks // n.
     """
     plan = protocol(env_id)
     count = plan.repeats if repeats is None else repeats
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"repeats must be a positive whole number, got {repeats!r}")
-    tasks = None
-    if plan.plays_every_task:
-        number = make_games(env_id, 1, env_kwargs).envs[0].tasks
-        tasks = [task for task in range(number) for _ in range(count)]
-    episodes = count if tasks is None else len(tasks)
+    if episodes is not None and episodes < 1:
+        raise ValueError(f"episodes must be a positive whole number, got {episodes!r}")
+    number = make_games(env_id, 1, env_kwargs).envs[0].tasks if plan.plays_every_task else 1
+    games = min(count * number, episodes or count * number)
+    tasks = [i * number // games for i in range(games)] if plan.plays_every_task else None
     return rollout(
-        env_id, policy, episodes, seed=seed, tasks=tasks, parallel=parallel, env_kwargs=env_kwargs, progress=progress
+        env_id, policy, games, seed=int(seed), tasks=tasks, parallel=parallel, env_kwargs=env_kwargs,
+        progress=progress,
     )  # fmt: skip
 
 
@@ -164,13 +169,13 @@ def _with_card(
     games: Sequence[Trajectory], env_id: str, level: str, seed: int, env_kwargs: Mapping[str, Any]
 ) -> Dataset:
     keywords = json_values(env_kwargs)
-    spelt = "".join(f" --{name.replace('_', '-')} {value}" for name, value in keywords.items())
+    spelt = f" --env-kwargs {shlex.quote(json.dumps(keywords))}" if keywords else ""
     card = {
         "env_id": env_id,
         "env_kwargs": keywords,
         "level": level,
         "seeds": [seed, seed + len(games) - 1],
-        "command": f"lmrlgym collect {env_id} {level} --episodes {len(games)} --seed {seed}{spelt}",
+        "command": f"lmrlgym collect {env_id} --level {level} --episodes {len(games)} --seed {seed}{spelt}",
         "licence": "CC0-1.0",
         "personal_data": "none: every text was made by the rules of the game or by a scripted player",
         **statistics(games),

@@ -78,7 +78,7 @@ class Dataset(Sequence[Trajectory]):
         return self._part([t for t in self.trajectories if keep(t)], "filtered")
 
     def top(self, fraction: float) -> Dataset:
-        """The best `fraction` of the games by return, best first; exactly so many, ties in order, at least one."""
+        """The best `fraction` of the games by return, best first; exactly so many, and at least one."""
         if not 0 < fraction <= 1:
             raise ValueError(f"fraction must be in (0, 1], got {fraction}")
         # A quantile would keep every game that ties with the last one.
@@ -91,10 +91,11 @@ class Dataset(Sequence[Trajectory]):
             raise ValueError(f"fraction must be in (0, 1), got {fraction}")
         order = np.random.default_rng(seed).permutation(len(self))
         chosen = {int(i) for i in order[: round(fraction * len(self))]}
-        parts = ([], []) if not self else _parted(self.trajectories, chosen)
+        part = [t for i, t in enumerate(self) if i in chosen]
+        rest = [t for i, t in enumerate(self) if i not in chosen]
         return (
-            self._part(parts[0], f"split {fraction:g} seed {seed}"),
-            self._part(parts[1], f"split {fraction:g} seed {seed}, the rest"),
+            self._part(part, f"split {fraction:g} seed {seed}"),
+            self._part(rest, f"split {fraction:g} seed {seed}, the rest"),
         )
 
     def _part(self, trajectories: Sequence[Trajectory], how: str) -> Dataset:
@@ -118,7 +119,7 @@ class Dataset(Sequence[Trajectory]):
         return iter(self.trajectories)
 
     def __repr__(self) -> str:
-        return f"Dataset({self.card.get('name', 'unnamed')!r}, {len(self)} games)"
+        return f"Dataset({self.card.get('env_id', 'of unknown origin')}, {len(self)} games)"
 
 
 def statistics(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
@@ -241,9 +242,8 @@ def _from_row(
             texts, is_action, rewards, tokens, log_probs, log_prob, strict=True
         )
     )
-    return Trajectory(
-        env_id, json.loads(env_kwargs), turns, terminated, truncated, seed, json.loads(options), json.loads(info)
-    )  # fmt: skip
+    keywords, settings, last = json.loads(env_kwargs), json.loads(options), json.loads(info)
+    return Trajectory(env_id, keywords, turns, terminated, truncated, seed, settings, last)
 
 
 def _write_parquet(dataset: Dataset, path: Path) -> None:
@@ -277,16 +277,7 @@ def _write_parquet(dataset: Dataset, path: Path) -> None:
     pq.write_table(table, path, compression="zstd", compression_level=19)
 
 
-def _parted(
-    trajectories: Sequence[Trajectory], chosen: set[int]
-) -> tuple[list[Trajectory], list[Trajectory]]:
-    return (
-        [t for i, t in enumerate(trajectories) if i in chosen],
-        [t for i, t in enumerate(trajectories) if i not in chosen],
-    )
-
-
-def _rounded(number: float) -> float:
+def _rounded(number: float | np.floating[Any]) -> float:
     return round(float(number), 6) if math.isfinite(number) else math.nan
 
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import gymnasium
+from gymnasium.envs.registration import load_env_creator
 
 from lmrlgym.resources import data_folder, read_json
 from lmrlgym.rollouts import json_values
@@ -18,8 +20,8 @@ from lmrlgym.rollouts import json_values
 Scoring = Literal["optimal", "lmrl2023"]
 SCORINGS: tuple[Scoring, ...] = ("optimal", "lmrl2023")
 KINDS = ("exact", "bound", "best_known")
-_NEUTRAL_KEYWORDS = {"compat": False, "privileged": False, "render_mode": None}
-"""Keywords that do not change what a configuration is; `compat` does when it is True."""
+_NEUTRAL_KEYWORDS = ("privileged", "render_mode")
+"""Keywords that do not change the game."""
 
 
 class Protocol(NamedTuple):
@@ -51,10 +53,10 @@ class Reference:
     env_kwargs: Mapping[str, Any]
     random: float
     """Uniform over `candidates()`, or over the game's scripted sentences."""
-    behaviour_played: float
-    """The data's player in whole games."""
-    data_mean: float
-    """The mean return of the shipped data."""
+    behaviour_played: float | None
+    """The data's player in whole games; None if no data is shipped for this configuration."""
+    data_mean: float | None
+    """The mean return of the shipped data; None if there is none."""
     levels: Mapping[str, float]
     """Scripted players by name."""
     best: float
@@ -70,15 +72,26 @@ class Reference:
 def normalise(env_id: str, mean_return: float, scoring: Scoring = "optimal", **env_kwargs: Any) -> float:
     """`mean_return` as a score. "optimal": 0 is random play, 100 the best known; "lmrl2023": the paper's.
 
-    NaN if the configuration is not the paper's (`Reference.lmrl2023_reason` says why). Raises
-    `ValueError` for an unknown scoring or a configuration without references.
+    NaN where this configuration has no such score; `why_no_score` says why. Raises `ValueError` for
+    an unknown scoring.
     """
+    if why_no_score(env_id, scoring, **env_kwargs):
+        return math.nan
+    found = reference(env_id, **env_kwargs)
+    if scoring == "lmrl2023" and found.lmrl2023 is not None:
+        return found.lmrl2023.score(mean_return)
+    return 100 * (mean_return - found.random) / (found.best - found.random)
+
+
+def why_no_score(env_id: str, scoring: Scoring = "optimal", **env_kwargs: Any) -> str:
+    """Why `normalise` gives NaN for this configuration; "" if it gives a score."""
     if scoring not in SCORINGS:
         raise ValueError(f"scoring must be one of {', '.join(SCORINGS)}, got {scoring!r}")
-    found = reference(env_id, **env_kwargs)
-    if scoring == "lmrl2023":
-        return math.nan if found.lmrl2023 is None else found.lmrl2023.score(mean_return)
-    return 100 * (mean_return - found.random) / (found.best - found.random)
+    try:
+        found = reference(env_id, **env_kwargs)
+    except ValueError as error:
+        return str(error)
+    return found.lmrl2023_reason if scoring == "lmrl2023" and found.lmrl2023 is None else ""
 
 
 def reference(env_id: str, **env_kwargs: Any) -> Reference:
@@ -117,10 +130,13 @@ def _entries(env_id: str) -> list[Any]:
 
 
 def _completed(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """`env_kwargs` with the defaults of the constructor, as JSON values."""
-    env = gymnasium.spec(env_id)
-    del env
-    return json_values({**_NEUTRAL_KEYWORDS, **env_kwargs})
+    """All keywords that make the game, those left out with the constructor's defaults, as JSON values."""
+    spec = gymnasium.spec(env_id)
+    make = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+    parameters = {} if make is None else inspect.signature(make).parameters
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
+    given = {**defaults, **spec.kwargs, **env_kwargs}
+    return json_values({name: value for name, value in given.items() if name not in _NEUTRAL_KEYWORDS})
 
 
 def _from_entry(env_id: str, entry: Mapping[str, Any]) -> Reference:

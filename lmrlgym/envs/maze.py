@@ -7,7 +7,7 @@ the precomputed tables of one layout and goal; the environments only take turns.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
@@ -146,16 +146,17 @@ def _spelt(cell: Cell) -> str:
 
 
 def possible_cells(layout: str, history: History) -> tuple[World, tuple[int, ...]]:
-    """The world, and the cells where the agent may now be as far as `history` (or its end) tells."""
+    """The world, and where each start that agrees with `history` (or its end) has led, in order of cells."""
     told = re.match(r"The goal is at position ([\d ]+), ([\d ]+)\.", history[-1].text)
     goal = (int(told[1].replace(" ", "")), int(told[2].replace(" ", ""))) if told else GOALS[layout]
     here = world(layout, goal)
-    cells = set(here.starts)
+    cells: Iterable[int] = here.starts
     for turn in history:
         if not turn.is_action:
-            cells = {i for i in cells if turn.text in (here.walls[i], here.positions[i])} - {here.goal}
+            seen = {i for i in here.starts if turn.text in (here.walls[i], here.positions[i])}
+            cells = [i for i in cells if i in seen]
         elif (move := _MOVE_NUMBER.get(turn.text.strip().lower())) is not None:
-            cells = {here.neighbours[i][move] for i in cells}
+            cells = [here.neighbours[i][move] for i in cells]
     return here, tuple(sorted(cells)) or here.starts
 
 
