@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
@@ -15,7 +15,7 @@ from numpy.random import Generator
 
 from lmrlgym.env import TextEnv, visible
 from lmrlgym.types import Action, History, Trajectory
-from lmrlgym.vector import TextVectorEnv
+from lmrlgym.vector import Step, TextVectorEnv
 
 _Z95 = 1.959964
 _POLICY_STREAM = 1
@@ -62,10 +62,29 @@ def rollout(
     games = _games(episodes, seed, tasks)
     vector, env_id, kwargs = _vector_env(env, min(parallel, max(len(games), 1)), env_kwargs)
     done: dict[int, Trajectory] = {}
+    bar = _progress_bar(len(games), env_id) if progress else None
+    try:
+        for game, history, step in _finished(vector, policy, games):
+            done[game.number] = Trajectory(
+                env_id, kwargs, history, step.terminated, step.truncated, game.seed, game.options, step.info
+            )
+            if bar is not None:
+                bar.update()
+    finally:
+        if bar is not None:
+            bar.close()
+        if not isinstance(env, TextVectorEnv):
+            vector.close()
+    return [done[game.number] for game in games]
+
+
+def _finished(
+    vector: TextVectorEnv, policy: Policy, games: Sequence[_Game]
+) -> Iterator[tuple[_Game, History, Step]]:
+    """Play `games`, giving each as it ends with all that was said and its last step."""
     pending = iter(games)
     slots: list[_Game | None] = [None] * vector.num_envs
     rngs = [np.random.default_rng(0) for _ in slots]
-    bar = _progress_bar(len(games), env_id) if progress else None
 
     def begin(slot: int, game: _Game | None) -> None:
         slots[slot] = game
@@ -76,33 +95,29 @@ def rollout(
     for slot in range(len(slots)):
         begin(slot, next(pending, None))
     while any(game is not None for game in slots):
-        seen = [
-            () if game is None else visible(one.history, one.context)
-            for game, one in zip(slots, vector.envs, strict=True)
-        ]
-        said = policy.act(seen, rngs)
-        if len(said) != len(slots):
-            raise ValueError(f"the policy gave {len(said)} actions for {len(slots)} games")
-        actions = [None if game is None else action for game, action in zip(slots, said, strict=True)]
-        for slot, step in enumerate(vector.play(actions)):
+        for slot, step in enumerate(vector.play(_said(policy, vector, slots, rngs))):
             game = slots[slot]
             if step is None or game is None or not (step.terminated or step.truncated):
                 continue
             if step.info["stop_reason"] == "partner_error" and not game.is_second_try:
                 begin(slot, game._replace(is_second_try=True))
-                continue
-            done[game.number] = Trajectory(
-                env_id, kwargs, vector.envs[slot].history, step.terminated, step.truncated,
-                game.seed, game.options, step.info,
-            )  # fmt: skip
-            if bar is not None:
-                bar.update()
-            begin(slot, next(pending, None))
-    if bar is not None:
-        bar.close()
-    if not isinstance(env, TextVectorEnv):
-        vector.close()
-    return [done[game.number] for game in games]
+            else:
+                yield game, vector.envs[slot].history, step
+                begin(slot, next(pending, None))
+
+
+def _said(
+    policy: Policy, vector: TextVectorEnv, slots: Sequence[_Game | None], rngs: Sequence[Generator]
+) -> list[str | Action | None]:
+    """What the policy says in every slot; None where no game is played."""
+    seen = [
+        () if game is None else visible(env.history, env.context)
+        for game, env in zip(slots, vector.envs, strict=True)
+    ]
+    said = policy.act(seen, rngs)
+    if len(said) != len(slots):
+        raise ValueError(f"the policy gave {len(said)} actions for {len(slots)} games")
+    return [None if game is None else action for game, action in zip(slots, said, strict=True)]
 
 
 class Summary(NamedTuple):
@@ -160,18 +175,26 @@ def _standard_error(returns: np.ndarray, tasks: Sequence[Any]) -> float:
 
 
 def _games(episodes: int | None, seed: int | Sequence[int], tasks: Sequence[int] | None) -> list[_Game]:
-    counts = {len(x) for x in (seed, tasks) if isinstance(x, Sequence)} | ({episodes} - {None})
+    seeds, task_list = _listed(seed), _listed(tasks)
+    counts = {len(x) for x in (seeds, task_list) if x is not None} | ({episodes} - {None})
     if len(counts) != 1:
         raise ValueError(
-            f"say how many games: episodes={episodes}, "
-            f"{len(seed) if isinstance(seed, Sequence) else 'one'} seed(s), "
-            f"{'no' if tasks is None else len(tasks)} tasks"
+            f"say how many games: episodes={episodes}, {'one' if seeds is None else len(seeds)} seed(s), "
+            f"{'no' if task_list is None else len(task_list)} tasks"
         )
     count = counts.pop()
-    if not isinstance(count, int) or count < 0:
+    if not isinstance(count, int | np.integer) or count < 0:
         raise ValueError(f"episodes must be a whole number from 0, got {count!r}")
-    seeds = [int(s) for s in seed] if isinstance(seed, Sequence) else [int(seed) + i for i in range(count)]
-    return [_Game(i, seeds[i], {} if tasks is None else {"task": int(tasks[i])}) for i in range(count)]
+    if seeds is None:
+        if not isinstance(seed, int | np.integer):
+            raise ValueError(f"seed must be a whole number or a sequence of them, got {seed!r}")
+        seeds = [int(seed) + i for i in range(count)]
+    return [_Game(i, seeds[i], {} if task_list is None else {"task": task_list[i]}) for i in range(count)]
+
+
+def _listed(numbers: int | Sequence[int] | None) -> list[int] | None:
+    """Many numbers as a list, numpy's included; None if there is one number or none."""
+    return [int(number) for number in numbers] if isinstance(numbers, Sequence | np.ndarray) else None
 
 
 def _vector_env(
@@ -185,6 +208,8 @@ def _vector_env(
             raise ValueError("a vector env must come from gymnasium.make_vec, so that it knows its id")
         own = {k: v for k, v in env.spec.kwargs.items() if k not in _VECTOR_KEYWORDS}
         return env, env.spec.id, json_values(own)
+    if not isinstance(env, str):
+        raise ValueError(f"env must be an id or a TextVectorEnv, got {env!r}")
     if parallel < 1:
         raise ValueError(f"parallel must be at least 1, got {parallel}")
     vector = make_games(env, parallel, env_kwargs)

@@ -15,7 +15,7 @@ _SAMPLED_CHARACTERS = string.ascii_lowercase + string.digits + " .,?!'"
 
 
 class TextSpace(spaces.Text):
-    """Every text of at most `max_length` characters that can be encoded.
+    """Every text of at most `max_length` characters.
 
     `gymnasium.spaces.Text` takes alphanumerics only and checks them one by one. A plain `Text`
     observation is silently wrong under `AsyncVectorEnv(shared_memory=True)`; this one raises.

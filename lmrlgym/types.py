@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -83,8 +83,16 @@ class Trajectory:
 
     def to_json(self) -> str:
         """One line of canonical JSON: sorted keys, no blanks, so that equal games give equal bytes."""
-        record = asdict(self)
-        record["turns"] = [_turn_to_record(turn) for turn in self.turns]
+        record = {
+            "env_id": self.env_id,
+            "env_kwargs": dict(self.env_kwargs),
+            "turns": [_turn_to_record(turn) for turn in self.turns],
+            "terminated": self.terminated,
+            "truncated": self.truncated,
+            "seed": self.seed,
+            "options": dict(self.options),
+            "info": dict(self.info),
+        }
         return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -94,7 +102,7 @@ class Trajectory:
             record = json.loads(line)
             turns = tuple(_turn_from_record(turn) for turn in record.pop("turns"))
             return cls(turns=turns, **record)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a trajectory record ({error}): {line[:80]!r}") from error
 
 
@@ -113,6 +121,8 @@ def _turn_to_record(turn: Turn) -> dict[str, Any]:
 
 
 def _turn_from_record(record: Mapping[str, Any]) -> Turn:
+    if not isinstance(record["text"], str) or not isinstance(record["is_action"], bool):
+        raise TypeError("a turn has a text and a true or false is_action")
     return Turn(
         text=record["text"],
         is_action=record["is_action"],

@@ -42,6 +42,10 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], Any]):
             raise ValueError("num_envs must be at least 1, got 0")
         self.envs = list(envs)
         first = self.envs[0]
+        if kinds := {type(env).__name__ for env in self.envs if type(env) is not type(first)}:
+            raise ValueError(
+                f"all games must be of one kind, got {type(first).__name__} and {', '.join(kinds)}"
+            )
         if isinstance(first, PartnerEnv):
             for env in self.envs:
                 env.partner = first.partner  # type: ignore[attr-defined]
@@ -96,8 +100,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], Any]):
             if step is None:
                 info = self.reset_game(i)
             else:
-                self._observations[i], rewards[i], terminated[i], truncated[i], info = step
-                self._over[i] = step.terminated or step.truncated
+                _, rewards[i], terminated[i], truncated[i], info = step
             if step is not None and self._over[i] and self.autoreset_mode is AutoresetMode.SAME_STEP:
                 infos = self._add_info(infos, {"final_obs": step.observation, "final_info": info}, i)
                 info = self.reset_game(i)
@@ -110,13 +113,14 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], Any]):
             None if action is None else env._heard_text(action)
             for env, action in zip(self.envs, actions, strict=True)
         ]
-        responses = self._responses(texts)
-        return [
-            None
-            if action is None or text is None or response is None
-            else Step(*env._settle(action, text, response))
-            for env, action, text, response in zip(self.envs, actions, texts, responses, strict=True)
-        ]
+        steps: list[Step | None] = [None] * self.num_envs
+        for i, (text, response) in enumerate(zip(texts, self._responses(texts), strict=True)):
+            action = actions[i]
+            if action is not None and text is not None and response is not None:
+                steps[i] = step = Step(*self.envs[i]._settle(action, text, response))
+                self._observations[i] = step.observation
+                self._over[i] = step.terminated or step.truncated
+        return steps
 
     def _responses(self, texts: Sequence[str | None]) -> list[Response | None]:
         if not isinstance(self.envs[0], PartnerEnv):
