@@ -1,0 +1,99 @@
+"""Players as the command line names them: scripted ones, a person, a model, an endpoint, a trained agent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmrlgym.collection import policy_named
+from lmrlgym.commands.agents import agents
+from lmrlgym.policies.endpoint import EndpointPolicy
+from lmrlgym.policies.human import HumanPolicy
+from lmrlgym.policies.language_model import LanguageModelPolicy, Usage
+from lmrlgym.rollouts import Policy, json_values
+
+
+@dataclass(frozen=True)
+class Player:
+    """A policy and what the command line must know of it."""
+
+    policy: Policy
+    usage: Usage | None = None
+    """The tokens it counts by itself; None: they are counted from its actions."""
+    is_person: bool = False
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What `run.json` says a training run was trained on."""
+
+    folder: Path
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+
+    def checked_keywords(self, env_id: str, env_kwargs: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
+        """The keywords to play with: those given, else the run's.
+
+        Raises `ValueError` for another environment than the run's, unless `force`.
+        """
+        if force:
+            return dict(env_kwargs)
+        if env_id != self.env_id:
+            raise ValueError(
+                f"{self.folder} was trained on {self.env_id}, not {env_id}; --force plays it anyway"
+            )
+        if env_kwargs and json_values(env_kwargs) != dict(self.env_kwargs):
+            raise ValueError(
+                f"{self.folder} was trained with {dict(self.env_kwargs)}, not {dict(env_kwargs)}; "
+                "--force plays it anyway"
+            )
+        return dict(self.env_kwargs)
+
+
+def run_of(name: str) -> TrainedRun | None:
+    """The training run in the folder `name`; None if that is no folder.
+
+    Raises `ValueError` if the folder holds no run.json, or another file of that name.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return None
+    try:
+        training = json.loads((folder / "run.json").read_text(encoding="utf-8"))["training"]
+        return TrainedRun(folder, training["env"], training["env_kwargs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is not the folder of a training run: {error}") from error
+
+
+def player_of(
+    name: str,
+    env_id: str,
+    env_kwargs: Mapping[str, Any],
+    instructions: str,
+    temperature: float | None,
+    max_tokens: int,
+) -> Player:
+    """The player `name` of `env_id`. Raises `ValueError` for a name that is none.
+
+    `instructions` are for models from elsewhere, as are `temperature` (None: 0, or a run's own) and
+    `max_tokens`.
+    """
+    if name == "human":
+        return Player(HumanPolicy(), is_person=True)
+    if name.startswith("hf:"):
+        model = LanguageModelPolicy(
+            name.removeprefix("hf:"), instructions, temperature=temperature or 0.0, max_tokens=max_tokens
+        )
+        return Player(model, model.usage)
+    if name.startswith(("http://", "https://")):
+        endpoint = EndpointPolicy(name, instructions, temperature=temperature or 0.0, max_tokens=max_tokens)
+        return Player(endpoint, endpoint.usage)
+    if Path(name).is_dir():
+        return Player(agents("run").load_policy(name, temperature))
+    try:
+        return Player(policy_named(name, env_id, **env_kwargs))
+    except ValueError as error:
+        raise ValueError(f"{error}; or human, hf:MODEL, http(s)://HOST/v1#MODEL, a run's folder") from error
