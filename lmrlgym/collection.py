@@ -44,6 +44,8 @@ def collect(
     """
     if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 1:
         raise ValueError(f"episodes must be a positive whole number, got {episodes!r}")
+    if env_kwargs.get("privileged"):
+        raise ValueError("data are collected without privileged=True, which writes the secret into info")
     seed = int(seed)
     player = policy_named(level, env_id, **env_kwargs)
     recipe = player if isinstance(player, DataPlayer) else DataPlayer()
@@ -75,7 +77,7 @@ def policy_named(name: str, env_id: str, **env_kwargs: Any) -> Policy:
     key = key_of(env_id)
     levels: Mapping[str, Any] = _module(f"lmrlgym.policies.{key}").LEVELS if _exists("policies", key) else {}
     if name == "best" and _exists("solvers", key):
-        return SolverPolicy(_module(f"lmrlgym.solvers.{key}").SOLVERS[env_id](**env_kwargs))
+        return SolverPolicy(_module(f"lmrlgym.solvers.{key}").solver(env_id, **env_kwargs))
     if name in levels:
         made: Policy = levels[name](**env_kwargs)
         return made
@@ -178,6 +180,7 @@ def _with_card(
         "command": f"lmrlgym collect {env_id} --level {level} --episodes {len(games)} --seed {seed}{spelt}",
         "licence": "CC0-1.0",
         "personal_data": "none: every text was made by the rules of the game or by a scripted player",
+        "secrets": "none: no text tells the hidden instance before it is found, and info never does",
         **statistics(games),
         "sha256": content_sha256(games),
     }

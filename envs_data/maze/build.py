@@ -19,7 +19,7 @@ from lmrlgym.envs.maze import ACTIONS, GOALS, LAYOUTS, World, world
 from lmrlgym.policies.maze import MIXED_SKILL, best_moves
 from lmrlgym.resources import replacing
 from lmrlgym.rollouts import summarise
-from lmrlgym.solvers.maze import SOLVERS
+from lmrlgym.solvers.maze import solver
 from lmrlgym.types import Seeds
 
 FULL, PARTIAL = "lmrlgym/Maze-v0", "lmrlgym/MazePartial-v0"
@@ -79,7 +79,7 @@ def entry(env_id: str, env_kwargs: dict[str, Any], card: Mapping[str, Any] | Non
             level: exact(by_skill(here, skill)) if env_id == FULL else played(env_id, level, env_kwargs)
             for level, skill in levels.items()
         },
-        "best": {"value": SOLVERS[env_id](**env_kwargs).start_value(here), "kind": "exact"},
+        "best": {"value": solver(env_id, **env_kwargs).start_value(here), "kind": "exact"},
         "protocol": {"tasks": len(here.starts), "repeats": REPEATS, "first_seed": int(Seeds.EVALUATION)},
         "lmrl2023": PAPER[env_id] if layout == "double_t" else None,
         "lmrl2023_reason": ""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from functools import cache
 
 from lmrlgym.envs.maze import ACTIONS, GOAL_REWARD, STEP_REWARD, World, possible_cells
@@ -135,19 +134,18 @@ def _action_values(
     )
 
 
-def full(
-    *, layout: str = "double_t", max_moves: int = 100, compat: bool = False, privileged: bool = False
+def solver(
+    env_id: str = "lmrlgym/Maze-v0",
+    *,
+    layout: str = "double_t",
+    max_moves: int = 100,
+    compat: bool = False,
+    privileged: bool = False,
 ) -> MazeSolver:
-    """The solver of `lmrlgym/Maze-v0` made with these keywords."""
-    return MazeSolver(True, layout, max_moves, compat)
+    """The best play of `env_id` made with these keywords. Raises `ValueError` if it is no maze."""
+    if env_id not in _TELLS_POSITION:
+        raise ValueError(f"env_id must be one of {', '.join(_TELLS_POSITION)}, got {env_id!r}")
+    return MazeSolver(_TELLS_POSITION[env_id], layout, max_moves, compat)
 
 
-def partial(
-    *, layout: str = "double_t", max_moves: int = 100, compat: bool = False, privileged: bool = False
-) -> MazeSolver:
-    """The solver of `lmrlgym/MazePartial-v0` made with these keywords."""
-    return MazeSolver(False, layout, max_moves, compat)
-
-
-SOLVERS: dict[str, Callable[..., MazeSolver]] = {"lmrlgym/Maze-v0": full, "lmrlgym/MazePartial-v0": partial}
-"""Environment id -> the environment's keywords -> solver."""
+_TELLS_POSITION = {"lmrlgym/Maze-v0": True, "lmrlgym/MazePartial-v0": False}
