@@ -4,6 +4,7 @@ Importing it registers the environments (`gymnasium.make("lmrlgym/Maze-v0")`) an
 torch nor transformers.
 """
 
+from lmrlgym.chat import to_messages
 from lmrlgym.collection import collect, evaluate, policy_named
 from lmrlgym.dataset import Dataset
 from lmrlgym.env import Partner, PartnerEnv, Query, Reply, Response, TextEnv, visible
@@ -13,8 +14,10 @@ from lmrlgym.replays import Divergence, replay
 from lmrlgym.resources import data_path
 from lmrlgym.rollouts import Policy, Summary, rollout, summarise
 from lmrlgym.spaces import TextSpace
+from lmrlgym.testing import check_env
 from lmrlgym.types import Action, History, Seeds, Trajectory, Turn
 from lmrlgym.vector import TextVectorEnv, vectorise
+from lmrlgym.wrappers import Transcript
 
 __version__ = "0.1.0"
 
@@ -36,7 +39,9 @@ __all__ = [
     "TextSpace",
     "TextVectorEnv",
     "Trajectory",
+    "Transcript",
     "Turn",
+    "check_env",
     "collect",
     "data_path",
     "evaluate",
@@ -46,6 +51,7 @@ __all__ = [
     "replay",
     "rollout",
     "summarise",
+    "to_messages",
     "vectorise",
     "visible",
 ]

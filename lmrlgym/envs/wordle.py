@@ -135,7 +135,9 @@ class Vocabulary:
         return tuple(pairs)
 
 
-_vocabulary = cache(Vocabulary)
+@cache
+def _vocabulary(words: tuple[str, ...]) -> Vocabulary:
+    return Vocabulary(words)
 
 
 def vocabulary_of(source: str | os.PathLike[str] | Sequence[str]) -> Vocabulary:

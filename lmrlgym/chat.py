@@ -1,0 +1,22 @@
+"""A game as the messages of a chat model."""
+
+from __future__ import annotations
+
+from lmrlgym.types import History
+
+
+def to_messages(history: History, instructions: str = "") -> list[dict[str, str]]:
+    """`history` as chat messages, each `{"role": ..., "content": ...}`.
+
+    The role "system" holds the `instructions`, if there are any; "user" what the environment said,
+    "assistant" what the agent said. Neighbours of one role become one message, because chat
+    templates want user and assistant in turn. Texts keep their newlines.
+    """
+    messages = [{"role": "system", "content": instructions}] if instructions else []
+    for turn in history:
+        role = "assistant" if turn.is_action else "user"
+        if messages and messages[-1]["role"] == role:
+            messages[-1]["content"] += turn.text
+        else:
+            messages.append({"role": role, "content": turn.text})
+    return messages
