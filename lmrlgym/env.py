@@ -128,6 +128,10 @@ class TextEnv(gymnasium.Env[str, str]):
         """All sensible actions now, each as it would be said; None in open language."""
         return None
 
+    def filed_as(self) -> dict[str, Any]:
+        """Keywords under which references.json files this game, where that is not as they were given."""
+        return {}
+
     # ---- what a caller uses ----
 
     @property

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
+from lmrlgym.env import TextEnv
 from lmrlgym.resources import data_folder, read_json
 from lmrlgym.rollouts import json_values
 
@@ -100,7 +101,7 @@ def reference(env_id: str, **env_kwargs: Any) -> Reference:
     Raises `ValueError`, listing the configurations there are, if there are none for this one.
     """
     entries = _entries(env_id)
-    wanted = _completed(env_id, env_kwargs)
+    wanted = _completed(env_id, {**env_kwargs, **_filed_as(env_id, env_kwargs)}) if entries else {}
     for entry in entries:
         if _completed(env_id, entry["env_kwargs"]) == wanted:
             return _from_entry(env_id, entry)
@@ -137,6 +138,12 @@ def _completed(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
     given = {**defaults, **spec.kwargs, **env_kwargs}
     return json_values({name: value for name, value in given.items() if name not in _NEUTRAL_KEYWORDS})
+
+
+def _filed_as(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the game itself says about its keywords: a word file is known by its words."""
+    env = gymnasium.make(env_id, disable_env_checker=True, **env_kwargs).unwrapped
+    return env.filed_as() if isinstance(env, TextEnv) else {}
 
 
 def _from_entry(env_id: str, entry: Mapping[str, Any]) -> Reference:

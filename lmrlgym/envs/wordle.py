@@ -1,17 +1,16 @@
 """A hidden word, six guesses, and an answer that marks every letter g, y or b.
 
-Rules and texts: arXiv 2311.18232 (Wordle). Feedback is a number from 0 to 242, a "pattern": base 3,
-first letter first, b = 0, y = 1, g = 2. A `Vocabulary` knows the pattern of every guess and word; the
-environment only takes turns. "Counted" are the rules of real Wordle for repeated letters; the 2023
-release does not count.
+Rules and texts: arXiv 2311.18232 (Wordle). Inside, feedback is a number from 0 to 242, a "pattern":
+base 3, first letter first, b = 0, y = 1, g = 2; a `Vocabulary` knows those of all guesses and words.
+"Counted" are the rules of real Wordle for repeated letters; the 2023 release does not count.
 """
 
 from __future__ import annotations
 
 import os
-import string
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ FEEDBACKS = tuple(" ".join(marks) + "\n" for marks in product("byg", repeat=LETT
 PATTERNS = {text: pattern for pattern, text in enumerate(FEEDBACKS)}
 SOLVED = PATTERNS["g g g g g\n"]
 
-_POWERS = tuple(3 ** (LETTERS - 1 - i) for i in range(LETTERS))
+_WANTED = f"vocabulary must be {', '.join(SHIPPED)}, a file or a sequence of words"
 
 
 def spoken(word: str) -> str:
@@ -43,7 +42,7 @@ def spoken(word: str) -> str:
 
 def is_word(text: str) -> bool:
     """Whether `text` is five letters a-z."""
-    return len(text) == LETTERS and all(letter in string.ascii_lowercase for letter in text)
+    return len(text) == LETTERS and text.isascii() and text.isalpha() and text.islower()
 
 
 def feedback(guess: str, word: str, *, counted: bool = True) -> str:
@@ -69,7 +68,7 @@ def pattern_table(guesses: np.ndarray, words: np.ndarray, counted: bool) -> np.n
             left += there & ~green[j] if counted else there
             if counted and j < i:
                 left -= (columns[i] == columns[j]) & ~green[j]
-        table += np.uint8(_POWERS[i]) * np.where(green[i], 2, left > 0).astype(np.uint8)
+        table = 3 * table + np.where(green[i], 2, left > 0).astype(np.uint8)
     return table
 
 
@@ -94,9 +93,6 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.words)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Vocabulary:
-        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _vocabulary, (self.words,)
@@ -160,9 +156,6 @@ def vocabulary_of(source: str | os.PathLike[str] | Sequence[str]) -> Vocabulary:
     if not words or len(set(words)) < len(words):
         raise ValueError(f"a vocabulary holds distinct words, got {len(words)}, {len(set(words))} distinct")
     return _vocabulary(tuple(words))
-
-
-_WANTED = f"vocabulary must be {', '.join(SHIPPED)}, a file or a sequence of words"
 
 
 def _words_in(path: str | os.PathLike[str]) -> list[str]:
@@ -237,8 +230,7 @@ class WordleEnv(TextEnv):
     first, then yellows from left to right. The answer to an invalid guess is the newline alone.
 
     ## Rewards
-    0 for the guess that is the hidden word, -1 for any other, invalid ones included: a return from
-    -6 to 0 is minus the number of misses.
+    0 for the guess that is the hidden word, -1 for any other, valid or not: returns go from -6 to 0.
 
     ## Episode end
     The game ends (`terminated`) when the word is guessed (`won`), or with the sixth guess
@@ -257,8 +249,8 @@ class WordleEnv(TextEnv):
     ## Differences from the paper
     The 2023 release does not count repeated letters (any letter that the hidden word has somewhere is
     at least yellow), takes upper case as invalid, re-spaces invalid guesses too, and draws the hidden
-    word anew at every valid guess among the words that fit all answers so far. To a player who sees only
-    the conversation this is the same game in distribution. `compat=True` restores all four; with `word`
+    word anew at every valid guess among the words that fit all answers so far (to a player who sees
+    the conversation only, the same game in distribution). `compat=True` restores all four; with `word`
     or `task` given, the word stays. The word files of 2023 are not shipped; name one as `vocabulary`.
 
     ## Versions
@@ -347,6 +339,13 @@ class WordleEnv(TextEnv):
     def candidates(self) -> tuple[str, ...]:
         """The words of the vocabulary, as they are said."""
         return self._vocabulary.spoken
+
+    def filed_as(self) -> dict[str, Any]:
+        """The vocabulary by its shipped name or its sha256, so that a file or a list finds its references."""
+        words, name = sorted(self._vocabulary.words), f"common-{self.tasks}"
+        if name in SHIPPED and words == sorted(vocabulary_of(name).words):
+            return {"vocabulary": name}
+        return {"vocabulary": "sha256:" + sha256("\n".join(words).encode()).hexdigest()}
 
 
 wordle_vector = vectorise(WordleEnv)

@@ -1,4 +1,4 @@
-"""Best play of Wordle: exact for small vocabularies, the best strategy found for large ones.
+"""Best play of Wordle: exact for all but very large vocabularies, there the best strategy found.
 
 The agent knows the vocabulary and sees the whole conversation, so its belief about the hidden word is
 uniform over S, the words that fit all answers, and with the number of tries left it says all that
@@ -32,7 +32,7 @@ import numpy as np
 from lmrlgym.envs.wordle import SOLVED, TRIES, Vocabulary, vocabulary_of
 from lmrlgym.types import History
 
-EXACT_UP_TO = 40
+EXACT_UP_TO = 1000
 """Vocabularies of at most so many words are solved exactly by `solver`."""
 BREADTH = 8
 
@@ -160,7 +160,7 @@ def solver(
     compat: bool = False,
     privileged: bool = False,
 ) -> WordleSolver:
-    """Best play of `env_id` with these keywords: exact up to 40 words, else the best found."""
+    """Best play of `env_id` with these keywords: exact up to 1000 words, else the best found."""
     words = vocabulary_of(vocabulary)
     breadth = None if len(words) <= EXACT_UP_TO else BREADTH
     return WordleSolver(words, counted=not compat, breadth=breadth)
