@@ -54,12 +54,12 @@ class TrainedRun:
 
 
 def run_of(name: str) -> TrainedRun | None:
-    """The training run in the folder `name`; None if that is no folder.
+    """The training run in the folder `name`; None if that is no such folder.
 
-    Raises `ValueError` if the folder holds no run.json, or another file of that name.
+    Raises `ValueError` if its run.json is not that of a training run.
     """
     folder = Path(name)
-    if not folder.is_dir():
+    if not (folder / "run.json").is_file():
         return None
     try:
         training = json.loads((folder / "run.json").read_text(encoding="utf-8"))["training"]
@@ -91,9 +91,10 @@ def player_of(
     if name.startswith(("http://", "https://")):
         endpoint = EndpointPolicy(name, instructions, temperature=temperature or 0.0, max_tokens=max_tokens)
         return Player(endpoint, endpoint.usage)
-    if Path(name).is_dir():
+    if run_of(name) is not None:
         return Player(agents("run").load_policy(name, temperature))
     try:
         return Player(policy_named(name, env_id, **env_kwargs))
     except ValueError as error:
-        raise ValueError(f"{error}; or human, hf:MODEL, http(s)://HOST/v1#MODEL, a run's folder") from error
+        others = "human, hf:MODEL, http(s)://HOST/v1#MODEL, or a folder that holds a run.json"
+        raise ValueError(f"{error}; or {others}") from error

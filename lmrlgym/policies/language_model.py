@@ -216,12 +216,12 @@ def _load(model: str) -> tuple[Any, Any]:
     on_gpu = torch.cuda.is_available()
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             model, use_safetensors=True, dtype=torch.bfloat16 if on_gpu else torch.float32
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"no language model {model!r} could be loaded: {error}") from error
     # A model's own penalties and temperature would change what `_Drawer` is given.
     stops = loaded.generation_config.eos_token_id
-    loaded.generation_config = GenerationConfig(eos_token_id=stops)
+    loaded.generation_config = GenerationConfig(eos_token_id=stops)  # type: ignore[no-untyped-call]
     return tokenizer, loaded.to("cuda" if on_gpu else "cpu").eval()
