@@ -6,6 +6,7 @@ A `TextEnv` keeps the history, checks what callers pass, fills `info` and ends g
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from operator import index
@@ -18,6 +19,8 @@ from numpy.random import Generator
 
 from lmrlgym.spaces import MAX_LENGTH, TextSpace
 from lmrlgym.types import Action, History, Turn
+
+_LOG = logging.getLogger(__name__)
 
 
 class Response(NamedTuple):
@@ -62,7 +65,7 @@ class Partner(Protocol):
 
 def visible(history: History, context: int | None) -> History:
     """The last `context` turns (None: all), which is what an agent sees and learns from."""
-    return history if context is None else history[-context:]
+    return history if context is None else history[max(0, len(history) - context) :]
 
 
 class TextEnv(gymnasium.Env[str, str]):
@@ -297,6 +300,7 @@ class PartnerEnv(TextEnv):
             usage.completion_tokens + reply.completion_tokens,
         )
         if reply.error:
+            _LOG.warning("the partner failed: %s", reply.error)
             return Response("\n", truncated=True, stop_reason="partner_error")
         return self._heard(reply)
 

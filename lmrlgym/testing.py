@@ -1,7 +1,7 @@
 """`check_env`: the contract of every environment here, as a function for users' own games.
 
-Each failed check is an `AssertionError` that names the likely cause. `hostile_texts` is what the
-checks say to a game; our own tests say 100,000 of them to every registered one.
+Each failed check is an `AssertionError` that names the likely cause. The parts that our own tests
+use at greater length (`check_hostile_steps`, `plays`, `likely_actions`, `Sayer`) are public too.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _check_gymnasium(env: TextEnv) -> None:
 def _check_what_is_told(env: TextEnv) -> None:
     """Texts, info and history of a game, turn by turn."""
     _require(bool(env.instructions.strip()), "instructions is empty: a language model must be told the rules")
-    for answer in _plays(env, _likely_actions(env, 200), _SEED):
+    for answer in plays(env, likely_actions(env, 200), _SEED):
         observation, reward, terminated, truncated, info = answer
         _check_info(env, info)
         _require(
@@ -165,7 +165,7 @@ def _check_candidates(env: TextEnv) -> None:
 
 def _check_random_streams(env: TextEnv) -> None:
     python, numpy = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
-    list(_plays(env, _likely_actions(env, 100), _SEED))
+    list(plays(env, likely_actions(env, 100), _SEED))
     is_untouched = random.getstate() == python and repr(np.random.get_state()) == numpy  # noqa: NPY002
     _require(
         is_untouched, "the game drew from Python's or numpy's global stream: draw from self.np_random only"
@@ -173,17 +173,17 @@ def _check_random_streams(env: TextEnv) -> None:
 
 
 def _check_determinism(env: TextEnv) -> None:
-    actions = _likely_actions(env, 100)
+    actions = likely_actions(env, 100)
     _require(
-        list(_plays(env, actions, _SEED)) == list(_plays(env, actions, _SEED)),
+        list(plays(env, actions, _SEED)) == list(plays(env, actions, _SEED)),
         "the same seed and actions gave another game: reset must forget everything (_start sets all "
         "attributes) and draws come from self.np_random, never from a set's order or the clock",
     )
 
 
 def _check_snapshot(env: TextEnv) -> None:
-    actions = _likely_actions(env, 60)
-    list(_plays(env, actions[:3], _SEED))
+    actions = likely_actions(env, 60)
+    list(plays(env, actions[:3], _SEED))
     try:
         copy, twin = deepcopy(env), pickle.loads(pickle.dumps(env))
     except Exception as error:
@@ -191,10 +191,10 @@ def _check_snapshot(env: TextEnv) -> None:
             f"copy.deepcopy or pickle failed ({type(error).__name__}: {error}): hold no open files, threads "
             "or lambdas; what copies may share is named in _shared_by_copies"
         ) from error
-    ahead = list(_plays(copy, actions[3:], None))
+    ahead = list(plays(copy, actions[3:], None))
     for name, other in (("the original", env), ("a pickled twin", twin)):
         _require(
-            list(_plays(other, actions[3:], None)) == ahead and other.history == copy.history,
+            list(plays(other, actions[3:], None)) == ahead and other.history == copy.history,
             f"a copy.deepcopy and {name} went on differently: keep all state in attributes, and list none "
             "that a game changes in _shared_by_copies",
         )
@@ -238,7 +238,7 @@ def _check_texts_fit(env: TextEnv) -> None:
 
 def _check_end(env: TextEnv) -> None:
     env.reset(seed=_SEED)
-    for action in _likely_actions(env, _LONGEST_GAME):
+    for action in likely_actions(env, _LONGEST_GAME):
         if _is_over_after(env, action):
             break
     else:
@@ -254,7 +254,7 @@ def _check_side_by_side(env: TextEnv) -> None:
     """Only for games with an id: nothing but `gymnasium.make` makes a second one."""
     if env.spec is None:
         return
-    policy = _Sayer(_likely_actions(env, 30))
+    policy = Sayer(likely_actions(env, 30))
     kwargs = {key: value for key, value in env.spec.kwargs.items() if key != "render_mode"}
     alone, together = (
         rollout(env.spec.id, policy, 6, seed=_SEED, parallel=parallel, env_kwargs=kwargs)
@@ -267,7 +267,7 @@ def _check_side_by_side(env: TextEnv) -> None:
     )
 
 
-class _Sayer:
+class Sayer:
     """A policy that says the given texts, drawn at random."""
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -279,7 +279,7 @@ class _Sayer:
         ]
 
 
-def _plays(env: TextEnv, actions: Sequence[str], seed: int | None) -> Iterator[tuple[Any, ...]]:
+def plays(env: TextEnv, actions: Sequence[str], seed: int | None) -> Iterator[tuple[Any, ...]]:
     """The five values of every step, from reset with `seed` (None: from here) on, through several games."""
     if seed is not None:
         observation, info = env.reset(seed=seed)
@@ -291,7 +291,7 @@ def _plays(env: TextEnv, actions: Sequence[str], seed: int | None) -> Iterator[t
         yield env.step(action)
 
 
-def _likely_actions(env: TextEnv, count: int) -> list[str]:
+def likely_actions(env: TextEnv, count: int) -> list[str]:
     """What an agent that mostly knows the game might say: two of three are candidates."""
     env.reset(seed=_SEED)
     rng = np.random.default_rng(_SEED)
