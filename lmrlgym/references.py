@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from gymnasium.envs.registration import load_env_creator
 
 from lmrlgym.env import TextEnv
 from lmrlgym.resources import data_folder, read_json
-from lmrlgym.rollouts import json_values
 
 Scoring = Literal["optimal", "lmrl2023"]
 SCORINGS: tuple[Scoring, ...] = ("optimal", "lmrl2023")
@@ -106,7 +106,7 @@ def reference(env_id: str, **env_kwargs: Any) -> Reference:
         if _completed(env_id, entry["env_kwargs"]) == wanted:
             return _from_entry(env_id, entry)
     known = "; ".join(str(entry["env_kwargs"]) for entry in entries) or "none"
-    raise ValueError(f"no references for {env_id} with {json_values(env_kwargs)}; there are: {known}")
+    raise ValueError(f"no references for {env_id} with {dict(env_kwargs)}; there are: {known}")
 
 
 def protocol(env_id: str) -> Protocol:
@@ -137,7 +137,9 @@ def _completed(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     parameters = {} if make is None else inspect.signature(make).parameters
     defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
     given = {**defaults, **spec.kwargs, **env_kwargs}
-    return json_values({name: value for name, value in given.items() if name not in _NEUTRAL_KEYWORDS})
+    kept = {name: value for name, value in given.items() if name not in _NEUTRAL_KEYWORDS}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=str))
+    return plain
 
 
 def _filed_as(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
