@@ -33,19 +33,21 @@ Flag = tyro.conf.FlagCreatePairsOff[bool]
 def parse(options: type[Options], verb: str, argv: Sequence[str]) -> Options:
     """`argv` as the dataclass `options`. Raises `ValueError` with one line for what does not fit."""
     complaint = io.StringIO()
+    # What tyro frames with, and whether in colour, depends on standard output: let it be no terminal.
+    no_terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stdout(no_terminal), contextlib.redirect_stderr(complaint):
             return tyro.cli(options, prog=f"lmrlgym {verb}", args=list(argv))
     except SystemExit as stop:
-        if not stop.code:
-            raise
+        if not stop.code:  # the help page, which belongs on the real output
+            return tyro.cli(options, prog=f"lmrlgym {verb}", args=list(argv))
         raise ValueError(f"{_one_line(complaint.getvalue())} (see lmrlgym {verb} --help)") from None
 
 
 def _one_line(boxed: str) -> str:
     """What tyro's framed message says before its first rule, and the option it thinks was meant."""
     lines = [line.strip("│ ") for line in boxed.splitlines() if line.startswith("│")]
-    said = list(takewhile(lambda line: not line or set(line) != {"─"}, lines)) or boxed.splitlines()
+    said = takewhile(lambda line: not line or set(line) != {"─"}, lines)
     _, _, meant = " ".join(lines).partition("Perhaps you meant: ")
     hint = f"; did you mean {meant.split()[0].rstrip(',')}?" if meant else ""
     return f"{' '.join(' '.join(said).split())}{hint}"

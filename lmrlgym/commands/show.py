@@ -50,6 +50,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _show_dataset(dataset: Dataset, number: int) -> None:
+    if not dataset:
+        raise ValueError("the dataset holds no game")
     if not 0 <= number < len(dataset):
         raise ValueError(f"--game must be from 0 to {len(dataset) - 1}, got {number}")
     show(json.dumps(dict(dataset.card), indent=2, ensure_ascii=False))
