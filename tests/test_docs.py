@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import shlex
 import sys
@@ -180,12 +181,23 @@ def test_the_tree_of_the_readme_names_what_is_there():
     assert set(re.findall(r"^  (\w+/)", suite, re.MULTILINE)) == rooms
 
 
-EXAMPLES = sorted(ROOT.glob("examples/*.py"))
-
-
-@pytest.mark.parametrize("path", EXAMPLES, ids=named)
 @pytest.mark.usefixtures("own_registry")
-def test_examples_run(path, tmp_path, monkeypatch, capsys):
+def test_a_game_in_one_file_passes_the_contract_and_is_won(capsys):
+    import_module("examples.bring_your_own_game").main()
+    # Halving 1..20: 1 number is found at guess 1, 2 at 2, 4 at 3, 8 at 4, the last 5 at 5.
+    misses = (1 * 0 + 2 * 1 + 4 * 2 + 8 * 3 + 5 * 4) / 20
+    assert f"20 games, success 100%, mean return {-misses:.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_algorithm_in_one_file_passes_the_contract_trains_and_plays(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    import_module(f"examples.{path.stem}").main()
-    assert capsys.readouterr().out
+    import_module("examples.bring_your_own_algorithm").main(rounds=1, repeats=1)
+    assert "Summary(episodes=25" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "weighted_bc" / "run.json").is_file()
+
+
+def test_weights_of_the_example_rise_with_the_return_and_stop_at_the_largest():
+    weights = import_module("examples.bring_your_own_algorithm").game_weights([-1.0, 1.0], 0.5, 5.0)
+    # deviation 1, so the exponents are -1 / 0.5 and 1 / 0.5, and exp(2) = 7.4 is cut to 5
+    assert weights.tolist() == pytest.approx([math.exp(-2.0), 5.0])
