@@ -160,15 +160,15 @@ class _Drawer:
         chosen = log_probs.argmax(-1).tolist()
         if self._temperature > 0:
             weights = log_probs.double().exp().cpu().numpy()
-        only = scores.new_full(scores.shape, -math.inf)
         for row, is_open in enumerate(self._open):
             # A row that has ended draws nothing, so that no game depends on its neighbours' lengths.
             if is_open and self._temperature > 0:
                 chosen[row] = _drawn(weights[row], self._rngs[row].random())
-            if is_open:
-                self._keep(row, chosen[row], float(log_probs[row, chosen[row]]))
-            only[row, chosen[row]] = 0.0
-        return only
+        index = input_ids.new_tensor(chosen)[:, None]  # (B, 1)
+        for row, log_prob in enumerate(log_probs.gather(-1, index)[:, 0].tolist()):
+            if self._open[row]:
+                self._keep(row, chosen[row], log_prob)
+        return scores.new_full(scores.shape, -math.inf).scatter(-1, index, 0.0)
 
     def finished(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         """(B,) whether each utterance is over."""
