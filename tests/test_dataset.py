@@ -20,8 +20,8 @@ def game(reward: float, seed: int = 0, *, truncated: bool = False) -> Trajectory
         Turn("move left\n", True, reward, (5, 7), (-0.25, -0.5), None),
         Turn("Bye\n", False),
     )
-    info = {"success": reward == 0}
-    return Trajectory("lmrlgym/Maze-v0", {"compat": True}, turns, not truncated, truncated, seed, {"task": 3}, info)  # fmt: skip
+    keywords, info = {"compat": True}, {"success": reward == 0}
+    return Trajectory("lmrlgym/Maze-v0", keywords, turns, not truncated, truncated, seed, {"task": 3}, info)
 
 
 def scripted() -> Trajectory:
