@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from numpy.random import Generator
 
@@ -223,19 +224,37 @@ _VECTOR_KEYWORDS = {"num_envs", "vectorization_mode", "vector_kwargs", "autorese
 def make_games(env_id: str, count: int, env_kwargs: Mapping[str, Any]) -> TextVectorEnv:
     """`count` games of `env_id` side by side, reset one by one.
 
-    An id without a vector entry point (a user's game) is made game by game.
+    An id without a vector entry point of ours (a user's game) is made game by game. Raises
+    `ValueError` for other environments and for a step limit outside the rules of the game.
     """
     spec = gymnasium.spec(env_id)
-    if spec.vector_entry_point is not None:
+    vector = _made_together(spec, count, env_kwargs) or _made_one_by_one(spec, count, env_kwargs)
+    if spec.max_episode_steps is not None:
+        raise ValueError(
+            f"{env_id} was registered with max_episode_steps={spec.max_episode_steps}, which only "
+            "gymnasium.make keeps: make the limit a rule of the game"
+        )
+    return vector
+
+
+def _made_together(spec: EnvSpec, count: int, env_kwargs: Mapping[str, Any]) -> TextVectorEnv | None:
+    """By the vector entry point, if it is one of `vectorise`."""
+    if spec.vector_entry_point is None:
+        return None
+    try:
         vector = gymnasium.make_vec(
-            env_id, count, vectorization_mode="vector_entry_point",
+            spec.id, count, vectorization_mode="vector_entry_point",
             autoreset_mode=AutoresetMode.DISABLED, **env_kwargs,
         ).unwrapped  # fmt: skip
-        if isinstance(vector, TextVectorEnv):
-            return vector
-    envs = [gymnasium.make(env_id, disable_env_checker=True, **env_kwargs).unwrapped for _ in range(count)]
+    except TypeError:  # another's entry point takes other keywords; if ours were wrong, a game will say so
+        return None
+    return vector if isinstance(vector, TextVectorEnv) else None
+
+
+def _made_one_by_one(spec: EnvSpec, count: int, env_kwargs: Mapping[str, Any]) -> TextVectorEnv:
+    envs = [gymnasium.make(spec.id, disable_env_checker=True, **env_kwargs).unwrapped for _ in range(count)]
     if not all(isinstance(env, TextEnv) for env in envs):
-        raise ValueError(f"{env_id} is not a lmrlgym.TextEnv, got {type(envs[0]).__name__}")
+        raise ValueError(f"{spec.id} is not a lmrlgym.TextEnv, got {type(envs[0]).__name__}")
     vector = TextVectorEnv([env for env in envs if isinstance(env, TextEnv)], AutoresetMode.DISABLED)
     vector.spec = spec
     return vector
