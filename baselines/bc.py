@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from baselines.core.algorithm import POLICY, Algorithm, Config, Metrics, token_log_probs
+from baselines.core.algorithm import POLICY, Algorithm, Config, Metrics, Said, said
 from baselines.core.tokens import Tokens, action_tokens
 
 
-def bc_loss(logits: Tensor, action: Tensor) -> Tensor:
-    """Mean negative log-likelihood of `action` (N,) under `logits` (N, V)."""
-    return -token_log_probs(logits, action).mean()
+def bc_loss(logits: Said) -> Tensor:
+    """Mean negative log-likelihood of the tokens said."""
+    return -logits.log_prob.mean()
 
 
 class BC(Algorithm):
@@ -30,6 +30,6 @@ class BC(Algorithm):
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
         """Cross-entropy of the agent's tokens."""
         s = action_tokens(batch)
-        hidden = self.lm.states(batch.ids, batch.mask, POLICY, s.row, s.at)  # (N, D)
-        loss = bc_loss(self.lm.read(hidden), s.action)
+        hidden = self.lm.states(batch.ids, batch.mask, POLICY, s.row, s.at)
+        loss = bc_loss(said(self.lm.read(hidden.distinct), hidden.of, s.action))
         return loss, {"nll": loss.item()}

@@ -24,12 +24,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from baselines.core import algorithm
-from baselines.core.algorithm import POLICY, Algorithm, Metrics
+from baselines.core.algorithm import POLICY, Algorithm, Metrics, Said, said
 from baselines.core.model import LM, Caches, Head, mix_modules
-from baselines.core.tokens import Tokens, action_tokens, final_states, return_bounds
+from baselines.core.tokens import ActionTokens, Tokens, action_tokens, final_states, return_bounds
 from lmrlgym import Trajectory
 
 VALUE, TARGET = "value", "value_target"
@@ -55,19 +54,15 @@ def expectile(error: Tensor, tau: float) -> Tensor:
     return weight * error.square() / 2
 
 
-def ilql_losses(
-    q1: Tensor, q2: Tensor, v: Tensor, target_q: Tensor, backup: Tensor, action: Tensor, tau: float
-) -> Losses:
-    """Q outputs (N, V), v (N,), target_q (N,) = min of the target heads at the action, backup (N,) = y."""
-    at = action[:, None]
-    said1, said2 = q1.gather(-1, at).squeeze(-1), q2.gather(-1, at).squeeze(-1)  # (N,)
+def ilql_losses(q1: Said, q2: Said, v: Tensor, target_q: Tensor, backup: Tensor, tau: float) -> Losses:
+    """Q at the tokens said; v, target_q = min(Q1', Q2') at the tokens said and backup = y, all (N,)."""
     backup, target_q = backup.detach(), target_q.detach()
     return Losses(
-        q1=(said1 - backup).square().mean() / 2,
-        q2=(said2 - backup).square().mean() / 2,
+        q1=(q1.value - backup).square().mean() / 2,
+        q2=(q2.value - backup).square().mean() / 2,
         v=expectile(target_q - v, tau).mean(),
-        cql1=functional.cross_entropy(q1, action),
-        cql2=functional.cross_entropy(q2, action),
+        cql1=-q1.log_prob.mean(),
+        cql2=-q2.log_prob.mean(),
     )
 
 
@@ -122,26 +117,24 @@ class ILQL(Algorithm):
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
         """L of the module's docstring."""
         s = action_tokens(batch)
-        hidden = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)  # (N, D)
+        hidden, of = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
         with torch.no_grad():
-            target_q, next_v = self._targets(batch)
+            target_q, next_v = self._targets(batch, s)
             backup = (s.reward + self.config.gamma * next_v).clamp(self.bounds[0], self.bounds[1])
-        v = self.v(hidden).squeeze(-1)
-        losses = ilql_losses(
-            self.q1(hidden), self.q2(hidden), v, target_q, backup, s.action, self.config.tau
-        )
+        v = self.v(hidden).squeeze(-1).index_select(0, of)
+        q1, q2 = (said(q(hidden), of, s.action) for q in (self.q1, self.q2))
+        losses = ilql_losses(q1, q2, v, target_q, backup, self.config.tau)
         metrics = {name: value.item() for name, value in losses._asdict().items()}
         return losses.total(self.config.cql_weight), {**metrics, "v_mean": v.mean().item()}
 
-    def _targets(self, batch: Tokens) -> tuple[Tensor, Tensor]:
+    def _targets(self, batch: Tokens, s: ActionTokens) -> tuple[Tensor, Tensor]:
         """min(Q1', Q2')(h_t, a_t) and V'(h_{t+1}), both (N,)."""
-        s = action_tokens(batch)
-        hidden = self.lm.states(batch.ids, batch.mask, TARGET, s.row, s.at)
-        q = torch.minimum(self.q1_target(hidden), self.q2_target(hidden))
-        ends = self.lm.states(batch.ids, batch.mask, TARGET, *final_states(batch))  # (B, D)
-        after_last = self.v_target(ends).squeeze(-1) * ~batch.terminated
-        next_v = s.next(self.v_target(hidden).squeeze(-1), after_last)
-        return q.gather(-1, s.action[:, None]).squeeze(-1), next_v
+        end_row, end_at = final_states(batch)
+        rows, at = torch.cat([s.row, end_row]), torch.cat([s.at, end_at])
+        hidden, of = self.lm.states(batch.ids, batch.mask, TARGET, rows, at)
+        v, after_last = self.v_target(hidden).squeeze(-1)[of].split([len(s.row), len(end_row)])
+        q = torch.minimum(self.q1_target(hidden), self.q2_target(hidden))[of[: len(s.row)], s.action]
+        return q, s.next(v, after_last * ~batch.terminated)
 
     def started(self) -> None:
         """Q and V begin from the cloned policy's adapter."""

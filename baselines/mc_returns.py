@@ -17,10 +17,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from baselines.core import algorithm
-from baselines.core.algorithm import POLICY, Algorithm, Metrics
+from baselines.core.algorithm import POLICY, Algorithm, Metrics, Said, said
 from baselines.core.model import LM, Caches, Head
 from baselines.core.tokens import Tokens, action_tokens, returns_to_go
 from lmrlgym import Trajectory
@@ -47,11 +46,10 @@ def with_returns(tokens: Tokens, gamma: float, after_cut: float = 0.0) -> MCToke
     return MCTokens(tokens.ids, tokens.mask, tokens.is_action, tokens.reward, tokens.terminated, column)
 
 
-def mc_loss(q: Tensor, action: Tensor, return_to_go: Tensor, cql_weight: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(L, its regression term, its CQL term) for Q outputs (N, V), action (N,), return_to_go (N,)."""
-    said = q.gather(-1, action[:, None]).squeeze(-1)
-    regression = (said - return_to_go).square().mean() / 2
-    cql = functional.cross_entropy(q, action)
+def mc_loss(q: Said, return_to_go: Tensor, cql_weight: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(L, its regression term, its CQL term) for Q at the tokens said and return_to_go (N,)."""
+    regression = (q.value - return_to_go).square().mean() / 2
+    cql = -q.log_prob.mean()
     return regression + cql_weight * cql, regression, cql
 
 
@@ -95,9 +93,10 @@ class MCReturns(Algorithm):
         """L of the module's docstring."""
         assert isinstance(batch, MCTokens)
         s = action_tokens(batch)
-        hidden = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)  # (N, D)
+        hidden = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
+        q = said(self.q(hidden.distinct), hidden.of, s.action)
         returns = batch.return_to_go[s.row, s.at + 1]
-        loss, regression, cql = mc_loss(self.q(hidden), s.action, returns, self.config.cql_weight)
+        loss, regression, cql = mc_loss(q, returns, self.config.cql_weight)
         return loss, {"regression": regression.item(), "cql": cql.item()}
 
     def started(self) -> None:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.core import algorithm
-from baselines.core.algorithm import POLICY, Algorithm, Metrics, token_log_probs
+from baselines.core.algorithm import POLICY, Algorithm, Metrics, said
 from baselines.core.model import LM, Head
 from baselines.core.tokens import Tokens, action_tokens, final_states, stack
 from lmrlgym import Trajectory
@@ -165,10 +165,10 @@ class PPO(Algorithm):
         plain = plain.to(self.lm.device)
         s = action_tokens(plain)
         log_prob, value = self._log_prob_and_value(plain)
-        initial = self.lm.states(plain.ids, plain.mask, INITIAL, s.row, s.at)
-        log_ratio = log_prob - token_log_probs(self.lm.read(initial), s.action)
-        ends = self.lm.states(plain.ids, plain.mask, POLICY, *final_states(plain))
-        after_last = self.v(ends).squeeze(-1) * ~plain.terminated
+        initial, of = self.lm.states(plain.ids, plain.mask, INITIAL, s.row, s.at)
+        log_ratio = log_prob - said(self.lm.read(initial), of, s.action).log_prob
+        ends, end_of = self.lm.states(plain.ids, plain.mask, POLICY, *final_states(plain))
+        after_last = self.v(ends).squeeze(-1)[end_of] * ~plain.terminated
         reward = s.reward - self.kl_weight.float() * log_ratio
         advantage = advantages(
             reward, value, s.next(value, after_last), s.last, self.config.gamma, self.config.lam
@@ -183,8 +183,9 @@ class PPO(Algorithm):
 
     def _log_prob_and_value(self, batch: Tokens) -> tuple[Tensor, Tensor]:
         s = action_tokens(batch)
-        hidden = self.lm.states(batch.ids, batch.mask, POLICY, s.row, s.at)  # (N, D)
-        return token_log_probs(self.lm.read(hidden), s.action), self.v(hidden).squeeze(-1)
+        hidden, of = self.lm.states(batch.ids, batch.mask, POLICY, s.row, s.at)
+        value = self.v(hidden).squeeze(-1).index_select(0, of)
+        return said(self.lm.read(hidden), of, s.action).log_prob, value
 
     def _steer_kl(self, kl: float) -> None:
         config = self.config

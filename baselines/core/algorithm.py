@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from baselines.core.model import LM, Caches
@@ -42,6 +41,8 @@ class Config:
     """gradient steps a round"""
     batch_size: int = 64
     """games a gradient step"""
+    piece: int = 0
+    """cut games whose agent sees a sliding window into pieces of so many windows; 0: whole games"""
     games: int = 0
     """games played a round; 0 learns from the dataset instead"""
     temperature: float = 1.0
@@ -112,6 +113,22 @@ class Algorithm(nn.Module):
         }
 
 
-def token_log_probs(logits: Tensor, action: Tensor) -> Tensor:
-    """(N,) log-probability of `action` (N,) under `logits` (N, V)."""
-    return torch.log_softmax(logits, dim=-1).gather(-1, action[:, None]).squeeze(-1)
+class Said(NamedTuple):
+    """What outputs over the vocabulary say of the N tokens that were said."""
+
+    value: Tensor
+    """(N,) the output at the token"""
+    log_normaliser: Tensor
+    """(N,) log of the sum of exp over the vocabulary"""
+
+    @property
+    def log_prob(self) -> Tensor:
+        """(N,) with the outputs as logits."""
+        return self.value - self.log_normaliser
+
+
+def said(outputs: Tensor, of: Tensor, action: Tensor) -> Said:
+    """Read outputs (U, V) of U distinct states at the N tokens `action` said in the states `of` (N,)."""
+    vocabulary = outputs.shape[-1]
+    value = outputs.reshape(-1).index_select(0, of * vocabulary + action)
+    return Said(value, outputs.logsumexp(dim=-1).index_select(0, of))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from baselines.core.algorithm import Algorithm, Config, Metrics
-from baselines.core.tokens import Tokens, stack
+from baselines.core.tokens import Tokens, pieces, stack
 from lmrlgym import Trajectory
 
 Rounds = Callable[[int], Sequence[Trajectory]]
@@ -62,7 +62,8 @@ def fit(
     for number in range(progress.round, config.rounds):
         played = rounds(number)
         if played is not source:
-            source, games = played, algorithm.prepare(played)
+            source = played
+            games = [piece for game in algorithm.prepare(played) for piece in pieces(game, config.piece)]
         if not games:
             raise ValueError(f"round {number} holds no action to learn from ({len(played)} games)")
         for batch in _minibatches(games, config, number):

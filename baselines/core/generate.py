@@ -36,7 +36,12 @@ class Sampler:
     """
 
     def __init__(
-        self, next_logits: NextLogits, stops: frozenset[int], max_new_tokens: int, temperature: float, device: torch.device
+        self,
+        next_logits: NextLogits,
+        stops: frozenset[int],
+        max_new_tokens: int,
+        temperature: float,
+        device: torch.device,
     ) -> None:
         self.next_logits = next_logits
         self.stops = stops

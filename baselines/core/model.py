@@ -1,7 +1,7 @@
 """A frozen language model with named LoRA adapters over it, and heads that read its hidden states.
 
-Every window of a batch is computed once, however often it occurs: where an agent sees only the
-newest observation, most windows of a batch are repeats.
+Every distinct window of a batch is computed once (see `layout`), and heads read every distinct
+state once.
 """
 
 from __future__ import annotations
@@ -9,29 +9,30 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
+from baselines.core.layout import Layout, layout
 from lmrlgym import data_path
 
 Caches = dict[str, DynamicCache]
 """One key-value cache an adapter, for reading a text on token by token."""
 
 BASE_FILE = "base.json"
-_CHUNK_TOKENS = 16_384
-_CHUNK_STRETCH = 1.25
 
 
 class Base(NamedTuple):
@@ -80,64 +81,13 @@ def weights_sha256(model: PreTrainedModel) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The distinct windows of a batch, and where each token of the batch finds its hidden state."""
+class States(NamedTuple):
+    """The states of N action tokens; equal ones are there once."""
 
-    chunks: tuple[Tensor, ...]
-    """(U, L) ids each, windows of similar length padded on the right"""
-    index: Tensor
-    """(B, T) -> row of the concatenated, flattened hidden states; padding points to the first"""
-
-
-def layout(ids: Tensor, mask: Tensor) -> Layout:
-    """Find the distinct windows of `ids` (B, T), where `mask` (B, T) numbers the windows (0: padding)."""
-    tokens, windows = ids.cpu().numpy(), mask.cpu().numpy()
-    known: dict[bytes, int] = {}
-    distinct: list[np.ndarray] = []
-    places: list[tuple[int, int, int]] = []  # (row, start, number of its distinct window)
-    for row in range(len(tokens)):
-        borders = np.flatnonzero(np.diff(windows[row], prepend=-1, append=-1))
-        for start, end in zip(borders[:-1], borders[1:], strict=True):
-            if windows[row, start] == 0:
-                continue
-            window = tokens[row, start:end]
-            number = known.setdefault(window.tobytes(), len(distinct))
-            if number == len(distinct):
-                distinct.append(window)
-            places.append((row, int(start), number))
-    begins, chunks = _chunks(distinct)
-    index = np.zeros(tokens.shape, dtype=np.int64)
-    for row, start, number in places:
-        length = len(distinct[number])
-        index[row, start : start + length] = np.arange(begins[number], begins[number] + length)
-    return Layout(
-        tuple(torch.from_numpy(chunk).to(ids.device) for chunk in chunks),
-        torch.from_numpy(index).to(ids.device),
-    )
-
-
-def _chunks(windows: Sequence[np.ndarray]) -> tuple[list[int], list[np.ndarray]]:
-    """Windows of similar length padded together; where each begins in the flattened whole."""
-    begins, chunks, offset = [0] * len(windows), [], 0
-    order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
-    while order:
-        shortest = len(windows[order[0]])
-        count = 1
-        while count < len(order):
-            width = len(windows[order[count]])
-            if width > shortest * _CHUNK_STRETCH + 8 or width * (count + 1) > _CHUNK_TOKENS:
-                break
-            count += 1
-        width = len(windows[order[count - 1]])
-        chunk = np.zeros((count, width), dtype=np.int64)
-        for line, number in enumerate(order[:count]):
-            chunk[line, : len(windows[number])] = windows[number]
-            begins[number] = offset + line * width
-        chunks.append(chunk)
-        offset += count * width
-        order = order[count:]
-    return begins, chunks
+    distinct: Tensor
+    """(U, D) hidden states"""
+    of: Tensor
+    """(N,) -> U"""
 
 
 class LM(nn.Module):
@@ -219,10 +169,11 @@ class LM(nn.Module):
         found = self._layout(ids, mask)
         return functional.embedding(found.index, self._flat(found, adapter))
 
-    def states(self, ids: Tensor, mask: Tensor, adapter: str | None, row: Tensor, at: Tensor) -> Tensor:
-        """(N, D): `hidden(ids, mask, adapter)[row, at]` without building the whole."""
+    def states(self, ids: Tensor, mask: Tensor, adapter: str | None, row: Tensor, at: Tensor) -> States:
+        """`hidden(ids, mask, adapter)[row, at]`, (N, D), without building the whole or repeating a state."""
         found = self._layout(ids, mask)
-        return functional.embedding(found.index[row, at], self._flat(found, adapter))
+        rows, of = torch.unique(found.index[row, at], return_inverse=True)
+        return States(functional.embedding(rows, self._flat(found, adapter)), of)
 
     def read(self, hidden: Tensor) -> Tensor:
         """(..., V) the base's logits for hidden states (..., D)."""
@@ -238,7 +189,15 @@ class LM(nn.Module):
     def _flat(self, found: Layout, adapter: str | None) -> Tensor:
         self._use(adapter)
         decoder = self.model.get_decoder()
-        parts = [decoder(input_ids=chunk, use_cache=False).last_hidden_state for chunk in found.chunks]
+        parts = [
+            decoder(
+                input_ids=chunk.ids,
+                position_ids=chunk.positions,
+                attention_mask=None if chunk.mask is None else _additive(chunk.mask, self.model.dtype),
+                use_cache=False,
+            ).last_hidden_state
+            for chunk in found.chunks
+        ]
         return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
 
     def _continued(self, ids: Tensor, mask: Tensor, adapter: str | None, caches: Caches) -> Tensor:
@@ -292,6 +251,11 @@ class LM(nn.Module):
             raise ValueError(f"the adapter in {folder} has other shapes than adapter {name!r} (rank?)")
         for key, value in stored.items():
             own[key].copy_(value)
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where `mask` is true, else the lowest number."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
 class Head(nn.Module):

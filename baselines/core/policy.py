@@ -46,4 +46,3 @@ class LMPolicy:
             text = self.encoder.tokenizer.decode(list(sampled.tokens), skip_special_tokens=False)
             actions[i] = Action(text, sampled.tokens, sampled.log_probs)
         return actions
-

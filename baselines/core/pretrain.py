@@ -62,22 +62,22 @@ class Config:
     """size of the BPE vocabulary"""
     width: int = 128
     """hidden width"""
-    layers: int = 4
+    layers: int = 3
     """decoder layers"""
     heads: int = 4
     """attention heads"""
-    feed_forward: int = 384
+    feed_forward: int = 512
     """inner width of the feed-forward blocks"""
     positions: int = 2048
     """longest text in tokens"""
     learning_rate: float = 3e-3
     """AdamW's, with a warm-up and a cosine"""
-    tokens_a_step: int = 8192
+    tokens_a_step: int = 4096
     """text a gradient step"""
     longest: int = 384
     """games are cut to this many tokens"""
-    minutes: float = 15.0
-    """how long to train"""
+    steps: int = 1800
+    """gradient steps"""
     seed: int = 0
     """initialisation and order of the text"""
 
@@ -160,19 +160,18 @@ def batches(
 
 
 def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) -> dict[str, float]:
-    """Next-token prediction on everything that is said, for `config.minutes`."""
+    """Next-token prediction on everything that is said, for `config.steps`."""
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
-    begin, read, steps, mean = time.perf_counter(), 0, 0, math.nan
-    bar = tqdm(total=100, unit="%", desc="pretraining")
-    for ids, mask in batches(games, config.tokens_a_step, np.random.default_rng(config.seed)):
-        share = (time.perf_counter() - begin) / (60 * config.minutes)
-        if share >= 1:
-            break
-        rate = config.learning_rate * min(1.0, (steps + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+    begin, read, mean = time.perf_counter(), 0, math.nan
+    text = batches(games, config.tokens_a_step, np.random.default_rng(config.seed))
+    bar = tqdm(range(config.steps), unit="step", desc="pretraining")
+    for step in bar:
+        ids, mask = next(text)
+        rate = config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps)))
         for group in optimizer.param_groups:
-            group["lr"] = max(rate, config.learning_rate * 0.02)
+            group["lr"] = rate * min(1.0, (step + 1) / 100)
         hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
         said = mask[:, 1:]
         loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[said]), ids[:, 1:][said])
@@ -180,12 +179,10 @@ def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) 
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        steps, read = steps + 1, read + int(said.sum())
+        read += int(said.sum())
         mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
         bar.set_postfix(loss=f"{mean:.4f}", tokens=f"{read:,}")
-        bar.update(round(100 * share) - bar.n)
-    bar.close()
-    return {"steps": steps, "tokens": read, "loss": round(mean, 4), "seconds": round(time.perf_counter() - begin)}
+    return {"tokens": read, "loss": round(mean, 4), "seconds": round(time.perf_counter() - begin)}
 
 
 def main(config: Config) -> None:
@@ -193,7 +190,9 @@ def main(config: Config) -> None:
     if config.out.exists():
         raise SystemExit(f"{config.out} exists already; bases are versioned, not replaced")
     games = play(SOURCES)
-    tokenizer = train_tokenizer(["".join(game) for game in games[:: max(1, len(games) // 20_000)]], config.vocabulary)
+    tokenizer = train_tokenizer(
+        ["".join(game) for game in games[:: max(1, len(games) // 20_000)]], config.vocabulary
+    )
     encoded = encode(games, tokenizer, config.longest)
     torch.manual_seed(config.seed)
     model = LlamaForCausalLM(
@@ -218,7 +217,9 @@ def main(config: Config) -> None:
     tokenizer.save_pretrained(partial)
     record = {
         "command": f"python -m baselines.core.pretrain --out {config.out.as_posix()}",
-        "config": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()},
+        "config": {
+            key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()
+        },
         "sources": [source._asdict() for source in SOURCES],
         "games": len(games),
         "parameters": sum(p.numel() for p in model.parameters()),

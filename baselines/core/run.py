@@ -1,11 +1,11 @@
 """Training as a command: one folder a run, with its configuration, its log and the agent.
 
-    run.json                what was asked for, resolved; which base and data
-    log.jsonl               one JSON object a line: "step", "validation", and last "result"
-    adapter_*, base.json    the policy: `PeftModel.from_pretrained(base, folder)` reads it
-    value/ ...              further adapters;  value_heads.safetensors  everything else
-    checkpoint/             the same after the last whole round, with the optimiser, to go on from
-    tensorboard/            the curves
+run.json                what was asked for, resolved; which base and data
+log.jsonl               one JSON object a line: "step", "validation", and last "result"
+adapter_*, base.json    the policy: `PeftModel.from_pretrained(base, folder)` reads it
+value/ ...              further adapters;  value_heads.safetensors  everything else
+checkpoint/             the same after the last whole round, with the optimiser, to go on from
+tensorboard/            the curves
 """
 
 from __future__ import annotations
@@ -37,7 +37,16 @@ from baselines.core.fit import Progress, fit, new_progress, optimizer_state, res
 from baselines.core.model import LM, load_base
 from baselines.core.policy import LMPolicy
 from lmrlgym import (
-    Dataset, Seeds, Summary, TextEnv, Trajectory, data_path, evaluate, normalise, rollout, summarise,
+    Dataset,
+    Seeds,
+    Summary,
+    TextEnv,
+    Trajectory,
+    data_path,
+    evaluate,
+    normalise,
+    rollout,
+    summarise,
 )  # fmt: skip
 from lmrlgym import __version__ as version
 
@@ -210,8 +219,12 @@ class Run:
         from baselines.bc import BC
 
         folder = self.folder / "bc"
-        training = dataclasses.replace(self.training, out=folder, data=self._data_name(), repeats=0, resume=False)
-        config = BC.Config(seed=self.config.seed, rank=self.config.rank, max_new_tokens=self.config.max_new_tokens)
+        training = dataclasses.replace(
+            self.training, out=folder, data=self._data_name(), repeats=0, resume=False
+        )
+        config = BC.Config(
+            seed=self.config.seed, rank=self.config.rank, max_new_tokens=self.config.max_new_tokens
+        )
         train("bc", training, config)
         return folder
 
@@ -222,7 +235,9 @@ class Run:
         state = json.loads((folder / "state.json").read_text())
         self.progress.round, self.progress.gradient_steps = state["round"], state["gradient_steps"]
         self.counters = Counters(**state["counters"])
-        restore_optimizer(self.progress, self.algorithm.learned(), load_file(folder / "optimizer.safetensors"))
+        restore_optimizer(
+            self.progress, self.algorithm.learned(), load_file(folder / "optimizer.safetensors")
+        )
 
     def fit(self) -> Summary | None:
         """Train to the end, evaluate, and write the agent into the folder."""
@@ -301,7 +316,9 @@ class Run:
             "peak_memory_bytes": peak_memory_bytes(lm.device),
             **{f"evaluation_{key}": value for key, value in summary._asdict().items()},
             **{
-                f"score_{scoring}": normalise(training.env, summary.return_mean, scoring, **training.env_kwargs)
+                f"score_{scoring}": normalise(
+                    training.env, summary.return_mean, scoring, **training.env_kwargs
+                )
                 for scoring in ("optimal", "lmrl2023")
             },
         }
@@ -310,9 +327,7 @@ class Run:
         beside = self.folder / "checkpoint.partial"
         shutil.rmtree(beside, ignore_errors=True)
         write_agent(self.algorithm, beside)
-        save_file(
-            optimizer_state(self.progress, self.algorithm.learned()), beside / "optimizer.safetensors"
-        )
+        save_file(optimizer_state(self.progress, self.algorithm.learned()), beside / "optimizer.safetensors")
         write_json(
             beside / "state.json",
             {
@@ -490,8 +505,8 @@ def main(argv: Sequence[str]) -> None:
     )
     summary = train(name, asked.training, asked.config)
     if summary is not None:
-        print(f"{asked.training.env}: mean return {summary.return_mean:.2f} "
-              f"[{summary.return_low:.2f}, {summary.return_high:.2f}] over {summary.episodes} games")  # fmt: skip
+        interval = f"[{summary.return_low:.2f}, {summary.return_high:.2f}]"
+        print(f"{asked.training.env}: mean return {summary.return_mean:.2f} {interval}")
 
 
 def _with_env_flag(args: list[str]) -> list[str]:

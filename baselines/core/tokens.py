@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -72,9 +73,7 @@ def action_tokens(batch: Tokens) -> ActionTokens:
     row, position = batch.is_action.nonzero(as_tuple=True)
     last = torch.ones_like(row, dtype=torch.bool)
     last[:-1] = row[1:] != row[:-1]
-    return ActionTokens(
-        row, position - 1, batch.ids[row, position], batch.reward[row, position], last
-    )
+    return ActionTokens(row, position - 1, batch.ids[row, position], batch.reward[row, position], last)
 
 
 def final_states(batch: Tokens) -> tuple[Tensor, Tensor]:
@@ -193,6 +192,39 @@ class Encoder:
                 yield (*seen, turns[i]), len(seen)
         if not trajectory.terminated and not turns[-1].is_action:
             yield visible(turns, context), context  # the state to bootstrap from
+
+
+def pieces(game: Kind, windows: int) -> list[Kind]:
+    """A game (T,) cut into its first window and runs of at most `windows` later ones.
+
+    Every piece but the last ends, as truncated, in the state of the action that comes next: one-step
+    backups and columns worked out before are those of the whole game. 0 leaves the game whole.
+    """
+    last = int(game.mask[-1])
+    if windows < 1 or last < 2:
+        return [game]
+    begins = torch.searchsorted(
+        game.mask, torch.arange(1, last + 2)
+    ).tolist()  # of windows 1 ... last, and the end
+    firsts = [1, *range(2, last + 1, windows)]
+    return [_piece(game, begins, first, following) for first, following in pairwise((*firsts, last + 1))]
+
+
+def _piece(game: Kind, begins: Sequence[int], first: int, following: int) -> Kind:
+    """Windows `first` to `following` - 1 and what is seen at the beginning of window `following`."""
+    begin, end = begins[first - 1], begins[following - 1]
+    if following == len(begins):
+        stop = end
+    else:
+        acts = game.is_action[end : begins[following]].nonzero()
+        stop = end + int(acts[0]) if len(acts) else begins[following]
+    cells = {
+        f.name: column[begin:stop].clone() if (column := getattr(game, f.name)).dim() else column.clone()
+        for f in fields(game)
+    }
+    if following < len(begins):
+        cells["terminated"] = torch.tensor(False)
+    return type(game)(**cells)
 
 
 def stack(games: Sequence[Kind]) -> Kind:
