@@ -24,6 +24,7 @@ from lmrlgym.env import TextEnv
 from lmrlgym.rollouts import rollout
 from lmrlgym.spaces import MAX_LENGTH
 from lmrlgym.types import Action, History
+from lmrlgym.vector import TextVectorEnv
 
 INFO_KEYS = ("success", "action_is_valid", "stop_reason", "turn", "not_understood", "partner_usage")
 """The keys of `info` at reset and every step; a privileged environment adds `task` and `secret`."""
@@ -44,13 +45,14 @@ def check_env(env: gymnasium.Env[Any, Any] | str) -> None:
     if not isinstance(game, TextEnv):
         raise AssertionError(f"{type(game).__name__} is not a lmrlgym.TextEnv: derive the game from it")
     _check_gymnasium(game)
+    check_hostile_steps(game, 300)
     _check_what_is_told(game)
     _check_reset_options(game)
-    _check_candidates(game)
     _check_random_streams(game)
     _check_determinism(game)
-    _check_snapshot(game)
-    check_hostile_steps(game, 300)
+    for turns in range(3):
+        _check_snapshot(game, turns)
+    _check_candidates(game)
     _check_end(game)
     _check_side_by_side(game)
 
@@ -181,20 +183,21 @@ def _check_determinism(env: TextEnv) -> None:
     )
 
 
-def _check_snapshot(env: TextEnv) -> None:
+def _check_snapshot(env: TextEnv, turns: int) -> None:
+    """Copies made after `turns` actions go on as the game itself does."""
     actions = likely_actions(env, 60)
-    list(plays(env, actions[:3], _SEED))
+    list(plays(env, actions[:turns], _SEED + turns))
     try:
         copy, twin = deepcopy(env), pickle.loads(pickle.dumps(env))
     except Exception as error:
         raise AssertionError(
-            f"copy.deepcopy or pickle failed ({type(error).__name__}: {error}): hold no open files, threads "
-            "or lambdas; what copies may share is named in _shared_by_copies"
+            f"copy.deepcopy or pickle failed ({type(error).__name__}: {error}): hold no open files, threads, "
+            "lambdas or local classes; what copies may share is named in _shared_by_copies"
         ) from error
-    ahead = list(plays(copy, actions[3:], None))
+    ahead = list(plays(copy, actions[turns:], None))
     for name, other in (("the original", env), ("a pickled twin", twin)):
         _require(
-            list(plays(other, actions[3:], None)) == ahead and other.history == copy.history,
+            list(plays(other, actions[turns:], None)) == ahead and other.history == copy.history,
             f"a copy.deepcopy and {name} went on differently: keep all state in attributes, and list none "
             "that a game changes in _shared_by_copies",
         )
@@ -256,14 +259,14 @@ def _check_side_by_side(env: TextEnv) -> None:
         return
     policy = Sayer(likely_actions(env, 30))
     kwargs = {key: value for key, value in env.spec.kwargs.items() if key != "render_mode"}
-    alone, together = (
-        rollout(env.spec.id, policy, 6, seed=_SEED, parallel=parallel, env_kwargs=kwargs)
-        for parallel in (1, 4)
-    )
+    vector = TextVectorEnv([env])
+    vector.spec = env.spec
+    alone = rollout(vector, policy, 6, seed=_SEED)
+    together = rollout(env.spec.id, policy, 6, seed=_SEED, parallel=4, env_kwargs=kwargs)
     _require(
-        alone == together,
-        "rollout with parallel=1 and parallel=4 gave different games: games must share no state that changes "
-        "(class attributes, module globals, a partner's memory)",
+        [(game.turns, game.info) for game in alone] == [(game.turns, game.info) for game in together],
+        "four games side by side went on differently from one alone: vector_entry_point must make the same "
+        "game, and games share no state that changes (class attributes, module globals, a partner's memory)",
     )
 
 

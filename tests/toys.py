@@ -74,6 +74,9 @@ class AskNumber(PartnerEnv):
         return Response(text + "\n", -1.0, is_last, False, False, is_valid, "turn_limit" if is_last else "")
 
 
+ask_number_vector = vectorise(AskNumber)
+
+
 class Dice:
     """Says the hidden number and a random one; remembers how many queries came in each call."""
 
