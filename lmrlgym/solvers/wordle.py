@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmrlgym.envs.wordle import SOLVED, TRIES, Vocabulary, vocabulary_of
+from lmrlgym.envs.wordle import FEEDBACKS, SOLVED, TRIES, Vocabulary, vocabulary_of
 from lmrlgym.types import History
 
 EXACT_UP_TO = 1000
@@ -114,15 +114,12 @@ class WordleSolver:
         """A word of `left` that every other answers differently: no guess is better."""
         if len(left) <= 2:
             return int(left[0])
-        answers = np.sort(self._table[np.ix_(left, left)], axis=1)
-        splits = (answers[:, 1:] != answers[:, :-1]).all(axis=1)
+        splits = _distinct(self._table[np.ix_(left, left)]) == len(left)
         return int(left[splits.argmax()]) if splits.any() else None
 
     def _by_bound(self, left: np.ndarray) -> list[tuple[int, int]]:
         """(guess, the least it can cost), cheapest first."""
-        answers = np.sort(self._table[:, left], axis=1)
-        parts = 1 + (answers[:, 1:] != answers[:, :-1]).sum(axis=1)
-        bounds = 2 * len(left) - parts
+        bounds = 2 * len(left) - _distinct(self._table.take(left, axis=1))
         # Its own answer is all green: one word and one part fewer.
         bounds[left] -= 1
         order = np.argsort(bounds, kind="stable")[: self.breadth]
@@ -132,16 +129,20 @@ class WordleSolver:
         self, guess: int, left: np.ndarray, tries: int, bound: int | None = None, limit: float = float("inf")
     ) -> int:
         """The misses over `left` if `guess` comes first, or a lower bound of them not below `limit`."""
-        parts = self._parts(guess, left)
-        sizes = [len(part) for part in parts]
+        parts = sorted(self._parts(guess, left), key=len, reverse=True)
         if tries == 1:
-            return sum(sizes)
-        cost = sum(2 * size - 1 for size in sizes) if bound is None else bound
-        for part in sorted(parts, key=len, reverse=True):
-            least = len(part) - 1
-            cost += self._solve(part, tries - 1, limit - cost + least).cost - least
-            if cost >= limit:
-                break
+            return sum(len(part) for part in parts)
+        least = [len(part) - 1 for part in parts]
+        cost = sum(len(part) for part in parts) + sum(least) if bound is None else bound
+        for is_deep in (False, True):
+            for i, part in enumerate(parts):
+                # A look at the bounds of every part comes first: it often is enough.
+                enough = limit - cost + least[i] if is_deep else len(part)
+                found = self._solve(part, tries - 1, enough).cost
+                cost += found - least[i]
+                least[i] = found
+                if cost >= limit:
+                    return cost
         return cost
 
     def _parts(self, guess: int, left: np.ndarray) -> list[np.ndarray]:
@@ -151,6 +152,15 @@ class WordleSolver:
         edges = np.flatnonzero(np.diff(answers[order])) + 1
         parts = np.split(left[order], edges)
         return [part for part in parts if self._table[guess, part[0]] != SOLVED]
+
+
+def _distinct(answers: np.ndarray) -> np.ndarray:
+    """How many different patterns each row of `answers` holds."""
+    given = np.zeros(len(answers) * len(FEEDBACKS), np.bool_)
+    rows = np.arange(len(answers))[:, None] * len(FEEDBACKS)
+    given[(rows + answers).ravel()] = True
+    counts: np.ndarray = np.count_nonzero(given.reshape(len(answers), -1), axis=1)
+    return counts
 
 
 def solver(

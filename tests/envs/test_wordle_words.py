@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from pathlib import Path
 
 import gymnasium
 import pytest
 
 from lmrlgym.envs.wordle import SHIPPED, WordleEnv, vocabulary_of
+from lmrlgym.references import normalise, reference
+from lmrlgym.resources import read_json
+
+ENV_ID = "lmrlgym/Wordle-v0"
 
 
 def test_shipped_lists_are_prefixes_of_one_list_with_distinct_words() -> None:
@@ -60,3 +66,27 @@ def test_a_bad_word_file_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_bad_vocabulary_is_refused(source: object) -> None:
     with pytest.raises(ValueError, match="vocabulary"):
         WordleEnv(vocabulary=source)  # type: ignore[arg-type]
+
+
+def test_a_list_or_file_with_the_words_of_a_shipped_one_is_filed_under_its_name(tmp_path: Path) -> None:
+    words = vocabulary_of("common-40").words
+    file = tmp_path / "mine.txt"
+    file.write_text("\n".join(reversed(words)), encoding="utf-8")
+    for source in ("common-40", list(words), str(file)):
+        assert WordleEnv(vocabulary=source).filed_as() == {"vocabulary": "common-40"}
+        assert reference(ENV_ID, vocabulary=source) == reference(ENV_ID, vocabulary="common-40")
+
+
+def test_other_words_are_filed_under_the_sha256_of_their_sorted_lines() -> None:
+    named = "sha256:" + hashlib.sha256(b"crane\nslate").hexdigest()
+    assert WordleEnv(vocabulary=["slate", "crane"]).filed_as() == {"vocabulary": named}
+
+
+def test_the_paper_scale_is_for_its_own_words_only() -> None:
+    entries = read_json("wordle", "references.json")[ENV_ID]
+    stored = {entry["env_kwargs"]["vocabulary"]: entry for entry in entries}
+    paper = "sha256:5e56216aa777247798e4c1fd67eafb7478a387065b9e934ced99aed3943017f8"
+    assert {name for name, entry in stored.items() if entry["lmrl2023"]} == {paper}
+    assert stored[paper]["lmrl2023"] == {"min": -6, "avg": -4.121715, "max": -1.935}
+    assert math.isnan(normalise(ENV_ID, -3.0, "lmrl2023"))
+    assert "its own 431 words" in reference(ENV_ID).lmrl2023_reason
