@@ -320,7 +320,7 @@ class WordleEnv(TextEnv):
     def _letters(self, action: str) -> str:
         """What was guessed, blanks removed; five letters a-z if it is a guess at all."""
         if self.compat:
-            return action.rstrip("\n").replace(" ", "")
+            return action.replace(" ", "").rstrip("\n")
         letters = action.strip().replace(" ", "")
         return letters.lower() if letters.isascii() else letters
 
