@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from baselines.core.algorithm import POLICY, Algorithm, Config, Metrics, Said, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, said
 from baselines.core.tokens import Tokens, action_tokens
 
 
@@ -24,7 +24,7 @@ class BC(Algorithm):
     """Behaviour cloning."""
 
     @dataclass(frozen=True)
-    class Config(Config):
+    class Config(AlgorithmConfig):
         """Behaviour cloning needs nothing of its own."""
 
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:

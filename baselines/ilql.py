@@ -25,8 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from baselines.core import algorithm
-from baselines.core.algorithm import POLICY, Algorithm, Metrics, Said, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, said
 from baselines.core.model import LM, Caches, Head, mix_modules
 from baselines.core.tokens import ActionTokens, Tokens, action_tokens, final_states, return_bounds
 from lmrlgym import Trajectory
@@ -70,7 +69,7 @@ class ILQL(Algorithm):
     """Implicit language Q-learning."""
 
     @dataclass(frozen=True)
-    class Config(algorithm.Config):
+    class Config(AlgorithmConfig):
         """The paper's symbols."""
 
         rounds: int = 18

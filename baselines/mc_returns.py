@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines.core import algorithm
-from baselines.core.algorithm import POLICY, Algorithm, Metrics, Said, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, said
 from baselines.core.model import LM, Caches, Head
 from baselines.core.tokens import Tokens, action_tokens, returns_to_go
 from lmrlgym import Trajectory
@@ -57,7 +56,7 @@ class MCReturns(Algorithm):
     """Monte-Carlo returns."""
 
     @dataclass(frozen=True)
-    class Config(algorithm.Config):
+    class Config(AlgorithmConfig):
         """The paper's symbols."""
 
         rounds: int = 10
@@ -108,7 +107,9 @@ class MCReturns(Algorithm):
         logits = torch.log_softmax(super().next_logits(ids, mask, caches).float(), dim=-1)
         if self.config.beta == 0:
             return logits
-        return logits + self.config.beta * self.q(self.lm.hidden(ids, mask, VALUE, caches)[:, -1])
+        hidden = self.lm.hidden(ids, mask, VALUE, caches)[:, -1]  # (B, D)
+        q: Tensor = self.q(hidden)
+        return logits + self.config.beta * q
 
     def learned(self) -> dict[str, nn.Parameter]:
         """The value adapter and Q's head; the cloned policy stays as it is."""

@@ -24,8 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.core import algorithm
-from baselines.core.algorithm import POLICY, Algorithm, Metrics, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, said
 from baselines.core.model import LM, Head
 from baselines.core.tokens import Tokens, action_tokens, final_states, stack
 from lmrlgym import Trajectory
@@ -96,7 +95,7 @@ class PPO(Algorithm):
     """Proximal policy optimisation from a cloned policy."""
 
     @dataclass(frozen=True)
-    class Config(algorithm.Config):
+    class Config(AlgorithmConfig):
         """The paper's symbols."""
 
         learning_rate: float = 1e-3

@@ -20,7 +20,7 @@ POLICY = "policy"
 
 
 @dataclass(frozen=True)
-class Config:
+class AlgorithmConfig:
     """What every algorithm needs to know. Subclasses add their own and change defaults."""
 
     seed: int = 0
@@ -58,10 +58,10 @@ class Algorithm(nn.Module):
     one is trained first. `context` is how many turns the environment lets an agent see.
     """
 
-    Config: ClassVar[type[Config]] = Config
+    Config: ClassVar[type[AlgorithmConfig]] = AlgorithmConfig
     needs_policy: ClassVar[bool] = False
 
-    def __init__(self, lm: LM, config: Config, context: int | None) -> None:
+    def __init__(self, lm: LM, config: AlgorithmConfig, context: int | None) -> None:
         super().__init__()
         self.lm = lm
         self.config = config

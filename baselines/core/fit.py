@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from baselines.core.algorithm import Algorithm, Config, Metrics
+from baselines.core.algorithm import Algorithm, AlgorithmConfig, Metrics
 from baselines.core.tokens import Tokens, pieces, stack
 from lmrlgym import Trajectory
 
@@ -43,7 +43,7 @@ def new_progress(algorithm: Algorithm) -> Progress:
 def fit(
     algorithm: Algorithm,
     rounds: Rounds,
-    config: Config,
+    config: AlgorithmConfig,
     log: Log,
     progress: Progress | None = None,
     after_round: Callable[[Progress], None] = lambda progress: None,
@@ -74,14 +74,14 @@ def fit(
     return progress
 
 
-def _step(algorithm: Algorithm, batch: Tokens, config: Config, progress: Progress) -> Metrics:
+def _step(algorithm: Algorithm, batch: Tokens, config: AlgorithmConfig, progress: Progress) -> Metrics:
     learned = list(algorithm.learned().values())
     rate = _learning_rate(config, progress.gradient_steps)
     for group in progress.optimizer.param_groups:
         group["lr"] = rate
     loss, metrics = algorithm.loss(batch.to(algorithm.lm.device))
     progress.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     norm = nn.utils.clip_grad_norm_(learned, config.clip_norm or math.inf)
     progress.optimizer.step()
     algorithm.after_step()
@@ -89,13 +89,13 @@ def _step(algorithm: Algorithm, batch: Tokens, config: Config, progress: Progres
     return {"loss": loss.item(), **metrics, "gradient_norm": norm.item(), "learning_rate": rate}
 
 
-def _learning_rate(config: Config, step: int) -> float:
+def _learning_rate(config: AlgorithmConfig, step: int) -> float:
     done = step / max(config.rounds * config.steps, 1)
     end = config.learning_rate_end
     return config.learning_rate * (end + (1 - end) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
 
 
-def _minibatches(games: Sequence[Tokens], config: Config, number: int) -> Iterator[Tokens]:
+def _minibatches(games: Sequence[Tokens], config: AlgorithmConfig, number: int) -> Iterator[Tokens]:
     """`config.steps` batches: the games in a new order each time all have been seen."""
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, number]))
     waiting: list[int] = []

@@ -57,7 +57,8 @@ def load_base(
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(f"no base model {name!r}: {str(error).splitlines()[0]}") from error
-    model = model.to(device).eval().requires_grad_(False)
+    nn.Module.to(model, torch.device(device))
+    model.eval().requires_grad_(False)
     return Base(model, tokenizer, name, weights_sha256(model))
 
 

@@ -43,6 +43,6 @@ class LMPolicy:
         said = self.sampler.sample(prompts, [rngs[i] for i in busy])
         actions = [Action("") for _ in histories]
         for i, sampled in zip(busy, said, strict=True):
-            text = self.encoder.tokenizer.decode(list(sampled.tokens), skip_special_tokens=False)
+            text = self.encoder.text(sampled.tokens)
             actions[i] = Action(text, sampled.tokens, sampled.log_probs)
         return actions

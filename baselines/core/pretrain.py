@@ -145,7 +145,9 @@ def batches(
     """(ids, mask) of games of similar length, `size` tokens each, for ever."""
     while True:
         order = np.argsort([len(game) + rng.random() for game in games], kind="stable")
-        groups, group, width = [], [], 0
+        groups: list[list[int]] = []
+        group: list[int] = []
+        width = 0
         for i in order:
             width = max(width, len(games[i]))
             if group and width * (len(group) + 1) > size:
@@ -176,7 +178,7 @@ def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) 
         said = mask[:, 1:]
         loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[said]), ids[:, 1:][said])
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         read += int(said.sum())
@@ -211,7 +213,7 @@ def main(config: Config) -> None:
         )
     )
     result = train(model, encoded, config)
-    model = model.to(torch.bfloat16)
+    torch.nn.Module.to(model, torch.bfloat16)
     partial = config.out.with_name(config.out.name + ".partial")
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)

@@ -19,10 +19,11 @@ import pkgutil
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import gymnasium
 import torch
@@ -32,7 +33,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 import baselines
-from baselines.core.algorithm import POLICY, Algorithm, Config, Metrics
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics
 from baselines.core.fit import Progress, fit, new_progress, optimizer_state, restore_optimizer
 from baselines.core.model import LM, load_base
 from baselines.core.policy import LMPolicy
@@ -156,7 +157,7 @@ class Log:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         kept = [line for line in lines if json.loads(line)["gradient_steps"] <= keep]
         self.path.write_text("".join(line + "\n" for line in kept if json.loads(line)["kind"] != "result"))
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=keep)  # type: ignore[no-untyped-call]
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=keep)
         self._waiting: list[Metrics] = []
 
     def step(self, metrics: Metrics) -> None:
@@ -177,17 +178,17 @@ class Log:
             file.write(json.dumps(record) + "\n")
         for key, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                self._board.add_scalar(f"{kind}/{key}", value, gradient_steps)  # type: ignore[no-untyped-call]
+                self._board.add_scalar(f"{kind}/{key}", value, gradient_steps)
 
     def close(self) -> None:
         """Write what TensorBoard holds back."""
-        self._board.close()  # type: ignore[no-untyped-call]
+        self._board.close()
 
 
 class Run:
     """One training run in its folder: build, go on, play, log."""
 
-    def __init__(self, name: str, training: Training, config: Config, folder: Path) -> None:
+    def __init__(self, name: str, training: Training, config: AlgorithmConfig, folder: Path) -> None:
         self.name, self.training, self.config, self.folder = name, training, config, folder
         self.algorithm = build(name, training, config)
         self.progress = new_progress(self.algorithm)
@@ -356,7 +357,7 @@ def checkpoint_folder(run: Path) -> Path:
     raise ValueError(f"{run} holds no checkpoint to go on from")
 
 
-def build(name: str, training: Training, config: Config) -> Algorithm:
+def build(name: str, training: Training, config: AlgorithmConfig) -> Algorithm:
     """The algorithm over its base, as it is before any training."""
     env = gymnasium.make(training.env, disable_env_checker=True, **training.env_kwargs).unwrapped
     if not isinstance(env, TextEnv):
@@ -380,7 +381,7 @@ def default_dataset(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
     raise ValueError(f"no dataset is shipped for {env_id} with {dict(env_kwargs)}; give one with --data")
 
 
-def train(name: str, training: Training, config: Config) -> Summary | None:
+def train(name: str, training: Training, config: AlgorithmConfig) -> Summary | None:
     """Train algorithm `name` and return its evaluation (None if `training.repeats` is 0).
 
     Raises `ValueError` for a folder that already holds a run (unless it is resumed), an unknown
@@ -401,12 +402,12 @@ def train(name: str, training: Training, config: Config) -> Summary | None:
     return run.fit()
 
 
-def default_folder(name: str, training: Training, config: Config) -> Path:
+def default_folder(name: str, training: Training, config: AlgorithmConfig) -> Path:
     """runs/ALGORITHM-ENVIRONMENT-SEED"""
     return Path("runs") / f"{name}-{training.env.rsplit('/', 1)[-1]}-{config.seed}"
 
 
-def read_run(folder: Path) -> tuple[str, Training, Config]:
+def read_run(folder: Path) -> tuple[str, Training, AlgorithmConfig]:
     """(algorithm, training, config) of the run in `folder`. Raises `ValueError` if it holds none."""
     try:
         record = json.loads((folder / "run.json").read_text())
@@ -457,11 +458,19 @@ def restore_agent(algorithm: Algorithm, folder: Path) -> None:
         heads[key].copy_(value)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write beside, then rename."""
+@contextmanager
+def replacing_text(path: Path) -> Iterator[TextIO]:
+    """A file to write beside `path`, which takes its place when it is whole."""
     beside = path.with_name(path.name + ".partial")
-    beside.write_text(json.dumps(value, indent=1) + "\n")
+    with beside.open("w", newline="") as file:
+        yield file
     os.replace(beside, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as JSON, replacing `path` at once."""
+    with replacing_text(path) as file:
+        file.write(json.dumps(value, indent=1) + "\n")
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -494,7 +503,7 @@ def main(argv: Sequence[str]) -> None:
         "Train",
         [
             ("training", tyro.conf.OmitArgPrefixes[Training]),
-            ("config", tyro.conf.OmitArgPrefixes[kind.Config]),  # type: ignore[name-defined]
+            ("config", tyro.conf.OmitArgPrefixes[kind.Config]),  # type: ignore[misc, name-defined]
         ],
     )
     asked: Any = tyro.cli(

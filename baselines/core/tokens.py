@@ -150,6 +150,10 @@ class Encoder:
             ends.add(int(self.tokenizer.eos_token_id))
         return frozenset(ends)
 
+    def text(self, tokens: Sequence[int]) -> str:
+        """What `tokens` say, special ones spelt out."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=False))
+
     def prompt(self, history: History) -> tuple[int, ...]:
         """The ids a model acts on: the plain concatenation of the turns."""
         return tuple(token for turn in history for token in self.turn(turn))
