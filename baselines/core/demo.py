@@ -123,7 +123,8 @@ def table(rows: Sequence[Row]) -> str:
     """The rows as text."""
     lines = [
         f"{ENV}: mean return with a 95 % interval over games, one training seed; scores 0-100",
-        f"{'agent':<12}{'return':>9}{'95 % interval':>20}{'optimal':>9}{'lmrl2023':>10}{'seconds':>9}{'tokens':>9}",
+        f"{'agent':<12}{'return':>9}{'95 % interval':>20}{'optimal':>9}"
+        f"{'lmrl2023':>10}{'seconds':>9}{'tokens':>9}",
     ]
     for row in rows:
         interval = f"[{row.return_low:.2f}, {row.return_high:.2f}]"

@@ -218,10 +218,8 @@ def main(config: Config) -> None:
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     record = {
-        "command": f"python -m baselines.core.pretrain --out {config.out.as_posix()}",
-        "config": {
-            key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()
-        },
+        "command": f"python -m baselines.core.pretrain --out {config.out.name}",
+        "config": {key: value for key, value in asdict(config).items() if key != "out"},
         "sources": [source._asdict() for source in SOURCES],
         "games": len(games),
         "parameters": sum(p.numel() for p in model.parameters()),
