@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.pytorch_utils import Conv1D
 
 from baselines.core.layout import Layout, layout
 from lmrlgym import data_path
@@ -54,7 +55,8 @@ def load_base(
     folder = _base_folder(name)
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        # What is said in a game is text: "<|im_end|>" in it must not become the mark itself.
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, split_special_tokens=True)
     except (OSError, ValueError) as error:
         raise ValueError(f"no base model {name!r}: {str(error).splitlines()[0]}") from error
     nn.Module.to(model, torch.device(device))
@@ -96,6 +98,9 @@ class LM(nn.Module):
 
     Adapters are switched here and only here: `peft.set_adapter` would also make the one it
     switches to trainable and freeze the others. Dropout is always off.
+
+    Raises `ValueError` for a base whose states or logits are not read as a plain forward pass would
+    (one that recurs, knows distance from the order of its input alone, or rescales its logits).
     """
 
     def __init__(self, base: Base) -> None:
@@ -106,6 +111,7 @@ class LM(nn.Module):
         self.base_sha256 = base.sha256
         self.peft: PeftModel | None = None
         self._layouts: tuple[Tensor, Layout] | None = None
+        self._require_plain()
 
     @property
     def width(self) -> int:
@@ -125,7 +131,13 @@ class LM(nn.Module):
     def add_adapter(self, name: str, rank: int, seed: int) -> None:
         """A new adapter on every linear layer but the output; it changes nothing until it is trained."""
         config = LoraConfig(
-            r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=rank,
+            lora_alpha=2 * rank,
+            lora_dropout=0.0,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+            # GPT-2's layers keep their weights the other way round.
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in self.model.modules()),
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -180,6 +192,32 @@ class LM(nn.Module):
         """(..., V) the base's logits for hidden states (..., D)."""
         logits: Tensor = self.model.get_output_embeddings()(hidden)
         return logits
+
+    @torch.no_grad()
+    def _require_plain(self) -> None:
+        """Read two windows that share a beginning, and compare with the model's own forward pass."""
+        shared = torch.arange(1, 9, device=self.device) % self.vocabulary
+        windows = torch.stack([shared, shared])
+        windows[1, -1] = 0
+        numbers = torch.tensor([[1], [2]], device=self.device).expand_as(windows)
+        try:
+            states = self.model.get_decoder()(input_ids=windows, use_cache=False).last_hidden_state
+            logits = self.model(input_ids=windows, use_cache=False).logits
+            ours = self.hidden(windows.reshape(1, -1), numbers.reshape(1, -1), None).view_as(states)
+            alike = _alike(ours, states) and _alike(self.read(states), logits)
+        except (TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+            raise ValueError(self._not_plain) from error
+        finally:
+            self._layouts = None
+        if not alike:
+            raise ValueError(self._not_plain)
+
+    @property
+    def _not_plain(self) -> str:
+        return (
+            f"base {self.base_name!r} ({self.model.config.model_type}) computes states or logits in a way "
+            "that is not supported here; models like Llama, Qwen, GPT-2, OPT or GPT-NeoX are"
+        )
 
     def _layout(self, ids: Tensor, mask: Tensor) -> Layout:
         # The adapters of one loss read the same batch: find its windows once.
@@ -252,6 +290,12 @@ class LM(nn.Module):
             raise ValueError(f"the adapter in {folder} has other shapes than adapter {name!r} (rank?)")
         for key, value in stored.items():
             own[key].copy_(value)
+
+
+def _alike(ours: Tensor, theirs: Tensor) -> bool:
+    """Equal but for rounding: a thousandth of the largest in float32, a sixth in bfloat16."""
+    tolerance = max(1e-3, 20 * torch.finfo(theirs.dtype).eps)
+    return bool((ours - theirs).abs().max() <= tolerance * theirs.abs().max())
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:

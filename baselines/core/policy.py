@@ -15,6 +15,7 @@ from lmrlgym import Action, History
 class LMPolicy:
     """Says what the model samples, up to and with the first newline, and keeps the sampled ids.
 
+    A model may end its utterance with a special token instead (see `Encoder.said`).
     `temperature` 0 is greedy. The weights must not change while it plays.
     """
 
@@ -43,6 +44,5 @@ class LMPolicy:
         said = self.sampler.sample(prompts, [rngs[i] for i in busy])
         actions = [Action("") for _ in histories]
         for i, sampled in zip(busy, said, strict=True):
-            text = self.encoder.text(sampled.tokens)
-            actions[i] = Action(text, sampled.tokens, sampled.log_probs)
+            actions[i] = self.encoder.said(*sampled)
         return actions

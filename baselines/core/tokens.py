@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from lmrlgym import History, Trajectory, Turn, visible
+from lmrlgym import Action, History, Trajectory, Turn, visible
 
 
 @dataclass(frozen=True)
@@ -143,16 +143,28 @@ class Encoder:
 
     @cached_property
     def stops(self) -> frozenset[int]:
-        """The tokens that end an utterance: those with a newline in them, and the end of text."""
+        """The tokens that end an utterance: those with a newline in them, and the special ones."""
         texts = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
-        ends = {i for i, text in enumerate(texts) if "\n" in text}
-        if self.tokenizer.eos_token_id is not None:
-            ends.add(int(self.tokenizer.eos_token_id))
-        return frozenset(ends)
+        return self._special | {i for i, text in enumerate(texts) if "\n" in text}
 
-    def text(self, tokens: Sequence[int]) -> str:
-        """What `tokens` say, special ones spelt out."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=False))
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        """Marks that are no text, such as the end of text or of a chat's turn."""
+        added = self.tokenizer.added_tokens_decoder.items()
+        return frozenset({*self.tokenizer.all_special_ids, *(i for i, token in added if token.special)})
+
+    def said(self, tokens: tuple[int, ...], log_probs: tuple[float, ...]) -> Action:
+        """The utterance that was sampled as `tokens`, one that ended at one of `stops` or was cut.
+
+        A special token at its end is written as a newline. That text is not what was sampled, so it
+        has no ids.
+        """
+        if tokens and tokens[-1] in self._special:
+            return Action(self._text(tokens[:-1]) + "\n")
+        return Action(self._text(tokens), tokens, log_probs)
+
+    def _text(self, tokens: tuple[int, ...]) -> str:
+        return str(self.tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
 
     def prompt(self, history: History) -> tuple[int, ...]:
         """The ids a model acts on: the plain concatenation of the turns."""
