@@ -20,10 +20,10 @@ from typing import Any
 import gymnasium
 
 import lmrlgym
-from baselines.core.algorithm import Algorithm
+from baselines.core.algorithm import Algorithm, AlgorithmConfig
 from baselines.core.run import algorithm_names, find_algorithm
-from lmrlgym.references import Reference, key_of, reference
-from lmrlgym.resources import data_folder, read_json, replacing
+from lmrlgym.references import Reference, key_of, references
+from lmrlgym.resources import data_folder, replacing
 
 DOCS = Path(__file__).resolve().parent
 MADE_FROM = "<!-- Made by `make docs` from {source}: edit that, not this page. -->\n"
@@ -58,7 +58,7 @@ def _env_page(key: str, ids: list[str]) -> str:
     parts = [f"# {key}", inspect.getdoc(module) or ""]
     for env_id in ids:
         parts += [f"## {env_id}", _deeper(inspect.getdoc(_env_class(env_id)) or "")]
-        parts += _reference_section(key, env_id)
+        parts += _reference_section(env_id)
     return _page(f"`lmrlgym/envs/{key}.py`", *parts, *_data_section(key))
 
 
@@ -74,13 +74,12 @@ def _deeper(docstring: str) -> str:
     return "\n".join(f"#{line}" if line.startswith("#") else line for line in docstring.splitlines())
 
 
-def _reference_section(key: str, env_id: str) -> list[str]:
-    if not (data_folder() / key / "references.json").is_file():
-        return []
-    entries = read_json(key, "references.json").get(env_id, [])
-    known = [reference(env_id, **entry["env_kwargs"]) for entry in entries]
+def _reference_section(env_id: str) -> list[str]:
+    known = references(env_id)
     head = ["keywords", "random", "behaviour", "data", "best", "which is", "evaluated by"]
-    return ["### References", _REFERENCES, _table(head, [_reference_row(one) for one in known])]
+    return (
+        ["### References", _REFERENCES, _table(head, [_reference_row(one) for one in known])] if known else []
+    )
 
 
 _REFERENCES = (
@@ -90,11 +89,17 @@ _REFERENCES = (
 
 
 def _reference_row(one: Reference) -> list[str]:
-    keywords = ", ".join(f"`{name}={value!r}`" for name, value in one.env_kwargs.items()) or "the defaults"
+    keywords = ", ".join(f"`{name}={_short(value)}`" for name, value in one.env_kwargs.items())
     games = f"{one.protocol.repeats:,} games" + (" of every task" if one.protocol.plays_every_task else "")
     returns = (one.random, one.behaviour_played, one.data_mean, one.best)
     numbers = ["" if value is None else f"{value:.2f}" for value in returns]
-    return [keywords, *numbers, one.kind.replace("_", " "), games]
+    return [keywords or "the defaults", *numbers, one.kind.replace("_", " "), games]
+
+
+def _short(value: Any) -> str:
+    """A keyword's value; a file's sha256 by its first letters."""
+    text = repr(value)
+    return f"{text[:15]}...'" if text.startswith("'sha256:") else text
 
 
 def _data_section(key: str) -> list[str]:
@@ -137,7 +142,7 @@ def algorithm_pages() -> dict[Path, str]:
 
 def _algorithm_page(name: str, kind: type[Algorithm], expected: str) -> str:
     module = import_module(kind.__module__)
-    common = {field.name: field for field in dataclasses.fields(Algorithm.Config)}
+    common = {field.name: field for field in dataclasses.fields(AlgorithmConfig)}
     own: list[list[str]] = []
     shared: list[list[str]] = []
     for field in dataclasses.fields(kind.Config):

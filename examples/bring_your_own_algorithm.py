@@ -13,15 +13,14 @@ trains and scores it; so does the command line, for any module that Python finds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.core import algorithm
-from baselines.core.algorithm import POLICY, Algorithm, Metrics, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, said
 from baselines.core.run import Training, train
 from baselines.core.tokens import Tokens, action_tokens
 from baselines.testing import check_algorithm
@@ -47,7 +46,7 @@ class WeightedBC(Algorithm):
     """Behaviour cloning with games weighted by their returns."""
 
     @dataclass(frozen=True)
-    class Config(algorithm.Config):
+    class Config(AlgorithmConfig):
         """How much better games count more."""
 
         sharpness: float = 0.5
@@ -78,8 +77,8 @@ class WeightedBC(Algorithm):
 
 
 def _weighted(tokens: Tokens, weight: float) -> WeightedTokens:
-    columns = (getattr(tokens, field.name) for field in fields(Tokens))
-    return WeightedTokens(*columns, torch.full_like(tokens.reward, weight))
+    column = torch.full_like(tokens.reward, weight)
+    return WeightedTokens(tokens.ids, tokens.mask, tokens.is_action, tokens.reward, tokens.terminated, column)
 
 
 def main(rounds: int = 10, repeats: int = 8) -> None:

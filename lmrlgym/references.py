@@ -109,6 +109,11 @@ def reference(env_id: str, **env_kwargs: Any) -> Reference:
     raise ValueError(f"no references for {env_id} with {dict(env_kwargs)}; there are: {known}")
 
 
+def references(env_id: str) -> list[Reference]:
+    """The references of every configuration of `env_id` that has any."""
+    return [_from_entry(env_id, entry) for entry in _entries(env_id)]
+
+
 def protocol(env_id: str) -> Protocol:
     """How `env_id` is evaluated. An id without references: 1,024 games with drawn tasks."""
     entries = _entries(env_id)
