@@ -3,9 +3,12 @@
     L = -E[log pi(a_t | h_t)]     over the games whose return is among the best `fraction`
 
 Fed with its own rollouts (`games` > 0) it is the paper's online filtered BC: play, keep the best,
-clone, repeat. The games kept are the best `fraction` to the game, ties broken by order, where a
-quantile would keep all ties. The released code stores no action of a won maze or chess game
-online and so learns nothing there; here the whole game is kept.
+clone, repeat.
+
+Deviations from the 2023 release: the games kept are the best `fraction` to the game, ties broken by
+order, where a quantile keeps all ties. The released code stores no action of a won maze or chess
+game online and so learns nothing there; here the whole game is kept. As in bc, a LoRA adapter is
+trained with AdamW.
 """
 
 from __future__ import annotations
@@ -31,8 +34,9 @@ class FilteredBC(bc.BC):
     config: Config
 
     def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[Tokens]:
-        """The best games."""
-        return super().prepare(best_games(trajectories, self.config.fraction))
+        """The best of the games in which the agent said something."""
+        spoken = [game for game in trajectories if any(turn.is_action and turn.text for turn in game.turns)]
+        return super().prepare(best_games(spoken, self.config.fraction))
 
 
 def best_games(trajectories: Sequence[Trajectory], fraction: float) -> list[Trajectory]:

@@ -129,6 +129,7 @@ class PPO(Algorithm):
 
     config: Config
     needs_policy = True
+    looks_at_weights = True
 
     def __init__(self, lm: LM, config: Config, context: int | None) -> None:
         super().__init__(lm, config, context)

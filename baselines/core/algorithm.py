@@ -55,11 +55,13 @@ class Algorithm(nn.Module):
     """Subclasses set `Config` and write `loss`, and more where they differ from behaviour cloning.
 
     `needs_policy` says that learning begins from a behaviour-cloned policy: without a `start` run,
-    one is trained first. `context` is how many turns the environment lets an agent see.
+    one is trained first. `looks_at_weights` says that `prepare` depends on the weights, so that it is
+    done again every round. `context` is how many turns the environment lets an agent see.
     """
 
     Config: ClassVar[type[AlgorithmConfig]] = AlgorithmConfig
     needs_policy: ClassVar[bool] = False
+    looks_at_weights: ClassVar[bool] = False
 
     def __init__(self, lm: LM, config: AlgorithmConfig, context: int | None) -> None:
         super().__init__()

@@ -50,18 +50,18 @@ def fit(
 ) -> Progress:
     """Train `algorithm` on `rounds(k)` for k = progress.round .. config.rounds - 1.
 
-    Offline, `rounds` returns the same dataset every time (it is prepared once); online, it plays
-    round k with the policy of that moment. What is drawn in round k depends on (seed, k) alone, so
-    a training that goes on from a stored `Progress` ends as if it had never stopped. `log` gets
-    the number of gradient steps and the metrics after each. Raises `ValueError` if a round
-    holds no action of the agent.
+    Offline, `rounds` returns the same dataset every time (it is prepared once, unless the algorithm
+    looks at its weights for that); online, it plays round k with the policy of that moment. What is
+    drawn in round k depends on (seed, k) alone, so a training that goes on from a stored `Progress`
+    ends as if it had never stopped. `log` gets the number of gradient steps and the metrics after
+    each. Raises `ValueError` if a round holds no action of the agent.
     """
     progress = progress or new_progress(algorithm)
     games: Sequence[Tokens] = []
     source: Sequence[Trajectory] | None = None
     for number in range(progress.round, config.rounds):
         played = rounds(number)
-        if played is not source:
+        if played is not source or algorithm.looks_at_weights:
             source = played
             games = [piece for game in algorithm.prepare(played) for piece in pieces(game, config.piece)]
         if not games:

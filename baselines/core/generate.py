@@ -113,13 +113,14 @@ class _Reader:
             one = torch.ones(len(prefixes), 1, dtype=torch.int64, device=self.device)
             self._mask = torch.cat([self._mask[rows], one], dim=1)
         else:
-            ids, self._mask = _left_padded(prefixes, self.device)
+            ids, self._mask = left_padded(prefixes, self.device)
             self._caches = {}
         self._rows = {prefix: row for row, prefix in enumerate(prefixes)}
         return self.next_logits(ids, self._mask, self._caches)
 
 
-def _left_padded(prefixes: Sequence[tuple[int, ...]], device: torch.device) -> tuple[Tensor, Tensor]:
+def left_padded(prefixes: Sequence[tuple[int, ...]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(ids, mask), both (B, T): the texts end together, 0 before them."""
     width = max(len(prefix) for prefix in prefixes)
     ids = np.zeros((len(prefixes), width), dtype=np.int64)
     mask = np.zeros_like(ids)

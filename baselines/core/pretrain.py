@@ -108,6 +108,29 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD)
 
 
+def untrained(
+    config: Config, tokenizer: PreTrainedTokenizerFast, weight_spread: float = 0.02
+) -> LlamaForCausalLM:
+    """The model before it has read anything; its weights are normal with deviation `weight_spread`."""
+    torch.manual_seed(config.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.width,
+            intermediate_size=config.feed_forward,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            max_position_embeddings=config.positions,
+            initializer_range=weight_spread,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+    )
+
+
 def play(sources: Sequence[Source]) -> list[list[str]]:
     """The turns of every game of every source."""
     games: list[list[str]] = []
@@ -196,22 +219,7 @@ def main(config: Config) -> None:
         ["".join(game) for game in games[:: max(1, len(games) // 20_000)]], config.vocabulary
     )
     encoded = encode(games, tokenizer, config.longest)
-    torch.manual_seed(config.seed)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=config.width,
-            intermediate_size=config.feed_forward,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            num_key_value_heads=config.heads,
-            max_position_embeddings=config.positions,
-            tie_word_embeddings=True,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-            eos_token_id=None,
-        )
-    )
+    model = untrained(config, tokenizer)
     result = train(model, encoded, config)
     torch.nn.Module.to(model, torch.bfloat16)
     partial = config.out.with_name(config.out.name + ".partial")
