@@ -37,9 +37,11 @@ class WeightedTokens(Tokens):
 
 def game_weights(returns: Sequence[float], sharpness: float, largest: float) -> np.ndarray:
     """w of each game; 1 for all if all returns are equal."""
-    centred = np.asarray(returns) - np.mean(returns)
-    spread = sharpness * centred.std()
-    return np.minimum(np.exp(centred / spread), largest) if spread > 0 else np.ones_like(centred)
+    earned = np.array(returns, dtype=np.float64)
+    if not len(earned) or earned.std() == 0:
+        return np.ones_like(earned)
+    exponent = (earned - earned.mean()) / (sharpness * earned.std())
+    return np.minimum(np.exp(exponent), largest)
 
 
 class WeightedBC(Algorithm):
@@ -58,13 +60,11 @@ class WeightedBC(Algorithm):
 
     def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[WeightedTokens]:
         """The games with their weights. One in which the agent said nothing teaches nothing."""
-        games = [game for game in trajectories if any(turn.is_action for turn in game.turns)]
-        returns = [game.total_reward for game in games]
+        encoded = [(self.encoder.trajectory(game), game.total_reward) for game in trajectories]
+        kept = [(tokens, earned) for tokens, earned in encoded if bool(tokens.is_action.any())]
+        returns = [earned for _, earned in kept]
         weights = game_weights(returns, self.config.sharpness, self.config.largest_weight)
-        return [
-            _weighted(self.encoder.trajectory(game), float(weight))
-            for game, weight in zip(games, weights, strict=True)
-        ]
+        return [_weighted(tokens, float(weight)) for (tokens, _), weight in zip(kept, weights, strict=True)]
 
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
         """L of the module's docstring."""
