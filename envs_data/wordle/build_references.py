@@ -1,7 +1,8 @@
-"""Makes references.json of this folder: `python envs_data/wordle/build_references.py` (ten minutes).
+"""Makes references.json of this folder: `python envs_data/wordle/build_references.py` (a quarter of an hour).
 
 Random play is exact: a guess drawn uniformly from n words misses with probability 1 - 1/n, so guess
-number k is made and missed with (1 - 1/n)^k. Best play is the solver's; the other players are played.
+number k is made and missed with (1 - 1/n)^k. Best play is the solver's,
+over all guesses; the other players are played.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from lmrlgym.collection import evaluate, policy_named
 from lmrlgym.envs.wordle import HEADER, SHIPPED, TRIES, vocabulary_of
 from lmrlgym.resources import replacing
 from lmrlgym.rollouts import summarise
-from lmrlgym.solvers.wordle import solver
+from lmrlgym.solvers.wordle import WordleSolver
 from lmrlgym.types import Seeds, Turn
 
 ENV_ID = "lmrlgym/Wordle-v0"
@@ -46,9 +47,10 @@ def data_mean(vocabulary: str) -> float | None:
 
 def entry(env_kwargs: dict[str, Any]) -> dict[str, Any]:
     """The references of one configuration."""
-    best = solver(ENV_ID, **env_kwargs)
+    words = vocabulary_of(env_kwargs["vocabulary"])
+    best = WordleSolver(words, counted="compat" not in env_kwargs)
     mixed = played("mixed", env_kwargs)
-    random = random_return(len(vocabulary_of(env_kwargs["vocabulary"])))
+    random = random_return(len(words))
     return {
         "env_kwargs": env_kwargs,
         "random": random,

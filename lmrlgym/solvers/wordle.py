@@ -1,4 +1,4 @@
-"""Best play of Wordle: exact for all but very large vocabularies, there the best strategy found.
+"""Best play of Wordle: exact, or for very large vocabularies the best strategy found quickly.
 
 The agent knows the vocabulary and sees the whole conversation, so its belief about the hidden word is
 uniform over S, the words that fit all answers, and with the number of tries left it says all that
@@ -33,7 +33,7 @@ from lmrlgym.envs.wordle import FEEDBACKS, SOLVED, TRIES, Vocabulary, vocabulary
 from lmrlgym.types import History
 
 EXACT_UP_TO = 1000
-"""Vocabularies of at most so many words are solved exactly by `solver`."""
+"""`solver` searches all guesses for at most so many words (a second or two); 2315 would take minutes."""
 BREADTH = 8
 
 
