@@ -41,7 +41,8 @@ def game_weights(returns: Sequence[float], sharpness: float, largest: float) -> 
     if not len(earned) or earned.std() == 0:
         return np.ones_like(earned)
     exponent = (earned - earned.mean()) / (sharpness * earned.std())
-    return np.minimum(np.exp(exponent), largest)
+    weights: np.ndarray = np.minimum(np.exp(exponent), largest)
+    return weights
 
 
 class WeightedBC(Algorithm):
@@ -82,10 +83,10 @@ def _weighted(tokens: Tokens, weight: float) -> WeightedTokens:
 
 
 def main(rounds: int = 10, repeats: int = 8) -> None:
-    """Check the algorithm against the contract, train it on random play and score it."""
+    """Check the algorithm against the contract, train it on the mixed data and score it."""
     check_algorithm(WeightedBC)
     training = Training(
-        env="lmrlgym/Maze-v0", data="maze/random-v0", out=Path("runs/weighted_bc"), repeats=repeats
+        env="lmrlgym/Maze-v0", data="maze/mixed-v0", out=Path("runs/weighted_bc"), repeats=repeats
     )
     summary = train("examples.bring_your_own_algorithm", training, WeightedBC.Config(rounds=rounds))
     print(summary)
