@@ -79,6 +79,7 @@ def test_command_lines_of_the_pages_parse(line, monkeypatch):
     assert verb in VERBS
     if verb == "train":
         run = import_module("baselines.core.run")
+        run.find_algorithm(arguments[0])  # imported before `train` is replaced
         asked = []
         monkeypatch.setattr(run, "train", lambda *given: asked.append(given))
         run.main(arguments)
