@@ -102,20 +102,23 @@ def returns_to_go(reward: Tensor, last: Tensor, gamma: float, tail: Tensor | Non
 def return_bounds(games: Sequence[Tokens], gamma: float) -> tuple[float, float]:
     """The lowest and highest discounted return that a game like these can have.
 
-    The worst and the best reward seen, earned at every utterance of a game as long as the longest;
-    never above 0 at the bottom nor below it at the top, since a game may end at once.
+    The worst and the best reward seen, earned at every utterance of a game as long as the longest, or
+    what a game really had where that is more; never above 0 at the bottom nor below it at the top,
+    since a game may end at once.
     """
-    worst = best = 0.0
+    worst = best = lowest = highest = 0.0
     turns, spacing = 1, 1.0
     for game in games:
         reward = game.reward[game.is_action]
         worst, best = min(worst, float(reward.min())), max(best, float(reward.max()))
+        had = returns_to_go(reward, torch.arange(len(reward)) == len(reward) - 1, gamma)
+        lowest, highest = min(lowest, float(had.min())), max(highest, float(had.max()))
         count = int((game.reward != 0).sum()) or 1
         if count > turns:
             turns, spacing = count, len(reward) / count
     rate = gamma**spacing
     reach = turns if rate == 1 else (1 - rate**turns) / (1 - rate)
-    return worst * reach, best * reach
+    return min(worst * reach, lowest), max(best * reach, highest)
 
 
 class Encoder:
@@ -123,9 +126,12 @@ class Encoder:
 
     A game is written as windows, so that learning sees exactly what acting saw (`visible`): one
     window where the whole history is seen, else one for the beginning and one for each later action.
+    Raises `ValueError` for a `context` below 1: an agent that sees nothing cannot go on from it.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, context: int | None) -> None:
+        if context is not None and context < 1:
+            raise ValueError(f"context must be None or at least 1, got {context}")
         self.tokenizer = tokenizer
         self.context = context
         self._known: dict[str, tuple[int, ...]] = {}
@@ -214,16 +220,17 @@ def pieces(game: Kind, windows: int) -> list[Kind]:
     """A game (T,) cut into its first window and runs of at most `windows` later ones.
 
     Every piece but the last ends, as truncated, in the state of the action that comes next: one-step
-    backups and columns worked out before are those of the whole game. 0 leaves the game whole.
+    backups and columns worked out before are those of the whole game. 0 leaves the game whole. A
+    piece without an action is left out: the one before it already ends in its state.
     """
     last = int(game.mask[-1])
     if windows < 1 or last < 2:
         return [game]
-    begins = torch.searchsorted(
-        game.mask, torch.arange(1, last + 2)
-    ).tolist()  # of windows 1 ... last, and the end
+    # of windows 1 ... last, and the end
+    begins = torch.searchsorted(game.mask, torch.arange(1, last + 2)).tolist()
     firsts = [1, *range(2, last + 1, windows)]
-    return [_piece(game, begins, first, following) for first, following in pairwise((*firsts, last + 1))]
+    parts = [_piece(game, begins, first, following) for first, following in pairwise((*firsts, last + 1))]
+    return [part for part in parts if bool(part.is_action.any())]
 
 
 def _piece(game: Kind, begins: Sequence[int], first: int, following: int) -> Kind:
