@@ -1,6 +1,6 @@
 """Filtered behaviour cloning (arXiv 2311.18232, sec. 5): clone only the best games.
 
-    L = -E[log pi(a_t | h_t)]     over the games whose return is among the best `fraction`
+    L = -E[log pi(a_t | h_t)]     over the best `fraction` of the games
 
 Fed with its own rollouts (`games` > 0) it is the paper's online filtered BC: play, keep the best,
 clone, repeat.
@@ -29,7 +29,7 @@ class FilteredBC(bc.BC):
         """What is kept."""
 
         fraction: float = 0.1
-        """share of the games, best returns first, that is cloned"""
+        """share of the games, the best first, that is cloned"""
 
     config: Config
 
@@ -40,8 +40,9 @@ class FilteredBC(bc.BC):
 
 
 def best_games(trajectories: Sequence[Trajectory], fraction: float) -> list[Trajectory]:
-    """The `fraction` with the highest returns, at least one. Raises `ValueError` outside (0, 1]."""
+    """The best `fraction`, at least one: won games first, then by return. Raises `ValueError` outside (0, 1]."""
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must be in (0, 1], got {fraction}")
     kept = max(1, round(fraction * len(trajectories)))
-    return sorted(trajectories, key=lambda game: -game.total_reward)[:kept]
+    ranked = sorted(trajectories, key=lambda game: (not game.info.get("success"), -game.total_reward))
+    return ranked[:kept]

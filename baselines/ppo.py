@@ -10,8 +10,9 @@
 t counts the agent's tokens, and so do gamma and lambda. The policy learns from the very tokens it
 sampled. kappa follows its target if one is given: kappa *= 1 + clip(KL / target - 1, -.2, .2) n / horizon.
 
-Deviations from the 2023 release: dropout is off, so the first ratio is 1. The policy is a LoRA
-adapter and V a head on it, so both share one pass; pi_0 is a frozen copy of the adapter.
+Deviations from the 2023 release: dropout is off, so the first ratio is 1. The policy and V are two
+LoRA adapters over one frozen base, where the release shares a trunk: the squared errors of V, hundreds
+of times larger than L_pi, were seen to ruin a shared adapter. pi_0 is a frozen copy of the policy's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from baselines.core.model import LM, Head
 from baselines.core.tokens import Tokens, action_tokens, final_states, stack
 from lmrlgym import Trajectory
 
-INITIAL = "initial"
+INITIAL, VALUE = "initial", "value"
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,11 @@ class PPO(Algorithm):
         """discount per action token"""
         lam: float = 0.95
         """lambda of the advantage estimate, per action token"""
+        clip_norm: float = 0.0
+        """largest norm of the gradient; 0 leaves it alone, so that V's errors cannot shrink the policy's"""
         clip: float = 0.2
         """c: how far the ratio may move"""
-        value_clip: float = 0.2
+        value_clip: float = 10.0
         """c_V: how far V may move"""
         value_weight: float = 1.0
         """w"""
@@ -134,13 +137,15 @@ class PPO(Algorithm):
     def __init__(self, lm: LM, config: Config, context: int | None) -> None:
         super().__init__(lm, config, context)
         lm.add_adapter(INITIAL, config.rank, config.seed)
+        lm.add_adapter(VALUE, config.rank, config.seed + 1)
         self.v = Head(lm.width, 1, config.head_bias, 10 * config.seed + 1).to(lm.device)
         self.register_buffer("kl_weight", torch.tensor(config.kl_weight, dtype=torch.float64))
         self.kl_weight: Tensor
 
     def started(self) -> None:
-        """pi_0 is the policy training starts from."""
+        """pi_0 is the policy training starts from, and V begins from its adapter."""
         self.lm.copy_adapter(POLICY, INITIAL)
+        self.lm.copy_adapter(POLICY, VALUE)
 
     @torch.no_grad()
     def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[Tokens]:
@@ -167,7 +172,7 @@ class PPO(Algorithm):
         log_prob, value = self._log_prob_and_value(plain)
         initial, of = self.lm.states(plain.ids, plain.mask, INITIAL, s.row, s.at)
         log_ratio = log_prob - said(self.lm.read(initial), of, s.action).log_prob
-        ends, end_of = self.lm.states(plain.ids, plain.mask, POLICY, *final_states(plain))
+        ends, end_of = self.lm.states(plain.ids, plain.mask, VALUE, *final_states(plain))
         after_last = self.v(ends).squeeze(-1)[end_of] * ~plain.terminated
         reward = s.reward - self.kl_weight.float() * log_ratio
         advantage = advantages(
@@ -184,7 +189,8 @@ class PPO(Algorithm):
     def _log_prob_and_value(self, batch: Tokens) -> tuple[Tensor, Tensor]:
         s = action_tokens(batch)
         hidden, of = self.lm.states(batch.ids, batch.mask, POLICY, s.row, s.at)
-        value = self.v(hidden).squeeze(-1).index_select(0, of)
+        seen, seen_of = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
+        value = self.v(seen).squeeze(-1).index_select(0, seen_of)
         return said(self.lm.read(hidden), of, s.action).log_prob, value
 
     def _steer_kl(self, kl: float) -> None:
@@ -212,12 +218,16 @@ class PPO(Algorithm):
         }
 
     def learned(self) -> dict[str, nn.Parameter]:
-        """The policy and V's head."""
-        return {**super().learned(), **{f"v.{key}": value for key, value in self.v.named_parameters()}}
+        """The policy and V."""
+        return {
+            **super().learned(),
+            **{f"{VALUE}.{key}": value for key, value in self.lm.adapter(VALUE).items()},
+            **{f"v.{key}": value for key, value in self.v.named_parameters()},
+        }
 
     def adapters(self) -> list[str]:
-        """The policy and pi_0."""
-        return [POLICY, INITIAL]
+        """The policy, pi_0 and V."""
+        return [POLICY, INITIAL, VALUE]
 
 
 def _batches(games: Sequence[Tokens], size: int) -> list[Tokens]:

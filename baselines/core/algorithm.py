@@ -47,7 +47,7 @@ class AlgorithmConfig:
     """games played a round; 0 learns from the dataset instead"""
     temperature: float = 1.0
     """temperature of the sampled actions; 0 is greedy"""
-    max_new_tokens: int = 32
+    max_new_tokens: int = 16
     """longest utterance in tokens"""
 
 
