@@ -110,7 +110,7 @@ class LM(nn.Module):
         self.base_name = base.name
         self.base_sha256 = base.sha256
         self.peft: PeftModel | None = None
-        self._layouts: tuple[Tensor, Layout] | None = None
+        self._layouts: tuple[Tensor, Tensor, Layout] | None = None
         self._require_plain()
 
     @property
@@ -221,9 +221,10 @@ class LM(nn.Module):
 
     def _layout(self, ids: Tensor, mask: Tensor) -> Layout:
         # The adapters of one loss read the same batch: find its windows once.
-        if self._layouts is None or self._layouts[0] is not ids:
-            self._layouts = (ids, layout(ids, mask))
-        return self._layouts[1]
+        known = self._layouts
+        if known is None or known[0] is not ids or known[1] is not mask:
+            known = self._layouts = (ids, mask, layout(ids, mask))
+        return known[2]
 
     def _flat(self, found: Layout, adapter: str | None) -> Tensor:
         self._use(adapter)
