@@ -223,5 +223,5 @@ def _load(model: str) -> tuple[Any, Any]:
         raise ValueError(f"no language model {model!r} could be loaded: {error}") from error
     # A model's own penalties and temperature would change what `_Drawer` is given.
     stops = loaded.generation_config.eos_token_id
-    loaded.generation_config = GenerationConfig(eos_token_id=stops)  # type: ignore[no-untyped-call]
+    loaded.generation_config = GenerationConfig(eos_token_id=stops)
     return tokenizer, loaded.to("cuda" if on_gpu else "cpu").eval()
