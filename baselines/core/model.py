@@ -10,11 +10,12 @@ import copy
 import hashlib
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -127,6 +128,10 @@ class LM(nn.Module):
     def device(self) -> torch.device:
         """Where the base lives."""
         return self.model.device
+
+    def train(self, mode: bool = True) -> Self:
+        """Dropout stays off, whatever is asked for."""
+        return super().train(False)
 
     def add_adapter(self, name: str, rank: int, seed: int) -> None:
         """A new adapter on every linear layer but the output; it changes nothing until it is trained."""
@@ -276,15 +281,18 @@ class LM(nn.Module):
     def load_adapter(self, name: str, folder: Path) -> None:
         """Give the existing adapter `name` the weights in `folder`.
 
-        Raises `ValueError` if they were trained over another base or have other shapes.
+        Raises `ValueError` if there are none, they were trained over another base, or have other shapes.
         """
-        record = json.loads((folder / BASE_FILE).read_text())
+        try:
+            record = json.loads((folder / BASE_FILE).read_text())
+            saved = load_file(folder / "adapter_model.safetensors")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ValueError(f"{folder} holds no adapter: {error}") from error
         if record["sha256"] != self.base_sha256:
             raise ValueError(
                 f"the adapter in {folder} belongs to base {record['name']} ({record['sha256'][:12]}), "
                 f"not to {self.base_name} ({self.base_sha256[:12]})"
             )
-        saved = load_file(folder / "adapter_model.safetensors")
         own = self.adapter(name)
         stored = {key.removeprefix("base_model.model."): value for key, value in saved.items()}
         if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in own.items()}:
