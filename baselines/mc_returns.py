@@ -66,7 +66,13 @@ class MCReturns(Algorithm):
     class Config(AlgorithmConfig):
         """The paper's symbols."""
 
-        rounds: int = 10
+        learning_rate: float = 1e-3
+        """AdamW's learning rate at the start"""
+        learning_rate_end: float = 0.01
+        """share of the learning rate left at the end; it falls along a cosine"""
+        batch_size: int = 256
+        """games a gradient step"""
+        rounds: int = 8
         """rounds of training; a run can be resumed after each. Online, every round plays new games"""
         steps: int = 50
         """gradient steps a round"""
@@ -74,7 +80,7 @@ class MCReturns(Algorithm):
         """discount per action token"""
         cql_weight: float = 0.05
         """eta: how strongly Q is held near the data's tokens"""
-        beta: float = 1.0
+        beta: float = 0.5
         """weight of Q against the cloned policy when acting; 0 is behaviour cloning"""
         tail: bool = True
         """a game that was cut counts as if it went on at the data's mean reward; no: as if it ended"""

@@ -101,7 +101,7 @@ class PPO(Algorithm):
 
         learning_rate: float = 1e-3
         """AdamW's learning rate at the start"""
-        rounds: int = 40
+        rounds: int = 15
         """rounds of training; a run can be resumed after each. Online, every round plays new games"""
         steps: int = 16
         """gradient steps a round"""
