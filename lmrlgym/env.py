@@ -236,18 +236,13 @@ class TextEnv(gymnasium.Env[str, str]):
         return observation, reward, terminated, truncated, self._info(success, is_valid, stop_reason)
 
     def _info(self, success: bool, action_is_valid: bool, stop_reason: str) -> dict[str, Any]:
-        calls, prompt_tokens, completion_tokens = self._usage
         info = {
             "success": success,
             "action_is_valid": action_is_valid,
             "stop_reason": stop_reason,
             "turn": self._turn,
             "not_understood": self._not_understood,
-            "partner_usage": {
-                "calls": calls,
-                "prompt_tokens": prompt_tokens,
-                "completion_tokens": completion_tokens,
-            },
+            "partner_usage": self._usage.copy(),
         }
         if self.privileged:
             info["task"] = self.task
@@ -255,13 +250,7 @@ class TextEnv(gymnasium.Env[str, str]):
         return info
 
 
-class _Usage(NamedTuple):
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-
-
-_NO_USAGE = _Usage(0, 0, 0)
+_NO_USAGE = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0}
 
 
 class PartnerEnv(TextEnv):
@@ -294,11 +283,11 @@ class PartnerEnv(TextEnv):
 
     def _answered(self, reply: Reply) -> Response:
         usage = self._usage
-        self._usage = _Usage(
-            usage.calls + 1,
-            usage.prompt_tokens + reply.prompt_tokens,
-            usage.completion_tokens + reply.completion_tokens,
-        )
+        self._usage = {
+            "calls": usage["calls"] + 1,
+            "prompt_tokens": usage["prompt_tokens"] + reply.prompt_tokens,
+            "completion_tokens": usage["completion_tokens"] + reply.completion_tokens,
+        }
         if reply.error:
             _LOG.warning("the partner failed: %s", reply.error)
             return Response("\n", truncated=True, stop_reason="partner_error")

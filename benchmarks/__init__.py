@@ -1,0 +1,1 @@
+"""Speed tables, each printed by one command: `python -m benchmarks.envs`."""

@@ -1,0 +1,258 @@
+"""How fast the environments are: `python -m benchmarks.envs [--quick] [--json FILE]`.
+
+Rates are steps a second, resets included, and shares of the rate of a trivial environment (an int
+to see, nothing to do, an empty info) that takes turns with it in the same run: shares travel from
+machine to machine, rates do not. The full run also plays the Wordles of other suites where they are
+installed (`pip install textarena gem-llm`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+import lmrlgym
+from benchmarks.others import Game, installed, nltk_words
+from lmrlgym import data_path
+
+TRIVIAL = "benchmarks/Trivial-v0"
+SIDE_BY_SIDE = 16
+OTHERS_STEPS = 1_000
+
+
+class Trivial(gymnasium.Env[int, int]):
+    """The least an environment can do."""
+
+    observation_space = spaces.Discrete(2)  # type: ignore[assignment]
+    action_space = spaces.Discrete(2)  # type: ignore[assignment]
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        return 0, 0.0, False, False, {}
+
+
+gymnasium.register(TRIVIAL, entry_point=lambda **kwargs: Trivial())
+
+
+class Row(NamedTuple):
+    """One line of the table; `value` and `baseline` are medians, `ratio` the median of their quotients."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+    def __str__(self) -> str:
+        digits = 3 if self.unit == "s" else 0
+        measured = f"{self.value:>12,.{digits}f} {self.unit:8}{self.baseline:>12,.{digits}f}"
+        return f"{self.name:42}{measured}{self.ratio:>9.3f}  {self.ratio_low:.3f} .. {self.ratio_high:.3f}"
+
+
+HEADER = f"{'what':42}{'median':>12} {'unit':8}{'baseline':>12}{'ratio':>9}  lowest .. highest"
+Timed = Callable[[], float]
+"""A measurement: steps a second, or seconds."""
+
+
+def row(name: str, unit: str, measure: Timed, baseline: Timed, repeats: int) -> Row:
+    """Measure and baseline by turns, `repeats` times, after a warm-up of both that does not count."""
+    measure(), baseline()
+    pairs = [(measure(), baseline()) for _ in range(repeats)]
+    ratios = [value / base for value, base in pairs]
+    return Row(
+        name,
+        statistics.median(value for value, _ in pairs),
+        unit,
+        statistics.median(base for _, base in pairs),
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+    )
+
+
+def single_rate(env: gymnasium.Env[Any, Any], actions: Sequence[Any], steps: int) -> Timed:
+    """Steps a second of one environment that says `actions` over and over and is reset at every end."""
+    reset, step = env.reset, env.step
+    rounds = max(1, steps // len(actions))
+
+    def measure() -> float:
+        reset(seed=0)
+        start = time.perf_counter()
+        for _ in range(rounds):
+            for action in actions:
+                _, _, terminated, truncated, _ = step(action)
+                if terminated or truncated:
+                    reset()
+        return rounds * len(actions) / (time.perf_counter() - start)
+
+    return measure
+
+
+def vector_rate(vector: Any, actions: Sequence[Any], steps: int) -> Timed:
+    """Game steps a second of `SIDE_BY_SIDE` games; all say the same."""
+    said = [[action] * SIDE_BY_SIDE for action in actions]
+    rounds = max(1, steps // (len(actions) * SIDE_BY_SIDE))
+
+    def measure() -> float:
+        vector.reset(seed=0)
+        start = time.perf_counter()
+        for _ in range(rounds):
+            for batch in said:
+                vector.step(batch)
+        return rounds * len(said) * SIDE_BY_SIDE / (time.perf_counter() - start)
+
+    return measure
+
+
+def game_rate(make: Callable[[], Game], words: Sequence[str]) -> Timed:
+    """Steps a second of another suite's game, made anew for every measurement of `OTHERS_STEPS` steps."""
+
+    def measure() -> float:
+        game = make()
+        actions = [game.say(word) for word in words[:OTHERS_STEPS]]
+        game.reset()
+        start = time.perf_counter()
+        for action in actions:
+            if game.step(action):
+                game.reset()
+        return len(actions) / (time.perf_counter() - start)
+
+    return measure
+
+
+def import_seconds(module: str, compiled: str) -> Timed:
+    """Seconds that a fresh process takes to import `module`, the interpreter's own start apart.
+
+    `compiled` is a folder for bytecode: both modules are compiled there by the warm-up.
+    """
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}
+    command = [sys.executable, "-c", code]
+    return lambda: float(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+
+
+def import_row(repeats: int) -> Row:
+    """Importing the suite against importing Gymnasium."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = import_seconds("lmrlgym", folder), import_seconds("gymnasium", folder)
+        return row("import lmrlgym / import gymnasium", "s", ours, theirs, repeats)
+
+
+def random_actions(env_id: str, count: int = 1_000, **env_kwargs: Any) -> list[str]:
+    """What a uniformly random player says; the same in every run."""
+    env = gymnasium.make(env_id, **env_kwargs).unwrapped
+    assert isinstance(env, lmrlgym.TextEnv)
+    env.reset(seed=0)
+    candidates = env.candidates() or ("Is it alive?\n",)
+    return [candidates[i] for i in np.random.default_rng(0).integers(len(candidates), size=count)]
+
+
+def env_rows(steps: int, repeats: int) -> list[Row]:
+    """Every registered game, one alone and many side by side."""
+    alone = single_rate(gymnasium.make(TRIVIAL), [0] * 1_000, 4 * steps)
+    many = gymnasium.make_vec(TRIVIAL, SIDE_BY_SIDE, vectorization_mode="sync")
+    side_by_side = vector_rate(many, [0] * 100, steps)
+    rows = []
+    for env_id in sorted(env_id for env_id in gymnasium.registry if env_id.startswith("lmrlgym/")):
+        actions = random_actions(env_id)
+        one = single_rate(gymnasium.make(env_id), actions, steps)
+        rows.append(row(f"{env_id} gym.make", "steps/s", one, alone, repeats))
+        vector = gymnasium.make_vec(env_id, SIDE_BY_SIDE, vectorization_mode="vector_entry_point")
+        games = vector_rate(vector, actions[:100], steps)
+        rows.append(row(f"{env_id} vector of {SIDE_BY_SIDE}", "steps/s", games, side_by_side, repeats))
+    return rows
+
+
+def other_rows(steps: int, repeats: int) -> list[Row]:
+    """Our Wordle against those of other suites: the same hidden words, the same guesses, six tries."""
+    suites = installed()
+    rows: list[Row] = []
+    if not suites:
+        return rows
+    with nltk_words() as fill:
+        for vocabulary in ("common-431", "common-2315"):
+            env = gymnasium.make("lmrlgym/Wordle-v0", vocabulary=vocabulary)
+            guesses = random_actions("lmrlgym/Wordle-v0", vocabulary=vocabulary)
+            fill(data_path("wordle", f"{vocabulary}.txt").read_text().split())
+            words = [guess.replace(" ", "").strip() for guess in guesses]
+            ours = single_rate(env, guesses, steps)
+            for name, make in suites.items():
+                title = f"Wordle {vocabulary} / {name}"
+                rows.append(row(title, "steps/s", ours, game_rate(make, words), repeats))
+    return rows
+
+
+def machine() -> str:
+    """Processor, cores, system and versions."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    cpu = names[0] if names else platform.machine()
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, "
+        f"gymnasium {version('gymnasium')}, numpy {version('numpy')}"
+    )
+
+
+def commit() -> str:
+    """The checkout's commit, with a plus if files that count were changed; "none" outside a checkout."""
+    root = Path(__file__).parents[1]
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    is_changed = git("status", "--porcelain", "--untracked-files=no", "lmrlgym", "benchmarks")
+    return (git("rev-parse", "--short=12", "HEAD") or "none") + ("+" if is_changed else "")
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Beside it first, then renamed, so that a table is whole or not there."""
+    record = {"machine": machine(), "commit": commit(), "rows": [one._asdict() for one in rows]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def main(quick: bool = False, json: Path | None = None) -> None:
+    """Print the speed table of the environments.
+
+    Args:
+        quick: Fewer steps, and no other suites.
+        json: Also write the table to this file.
+    """
+    steps, repeats = (20_000, 5) if quick else (200_000, 9)
+    print(f"{machine()}\ncommit {commit()}, {repeats} repeats\n\n{HEADER}", flush=True)
+    rows = [import_row(repeats), *env_rows(steps, repeats), *([] if quick else other_rows(steps, repeats))]
+    for one in rows:
+        print(one)
+    if json is not None:
+        write(json, rows)
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(main)
