@@ -41,6 +41,7 @@ CORE = (
     "algorithm",
     "fit",
     "run",
+    "demo",
     "sweep",
     "pretrain",
 )
