@@ -40,7 +40,10 @@ class FilteredBC(bc.BC):
 
 
 def best_games(trajectories: Sequence[Trajectory], fraction: float) -> list[Trajectory]:
-    """The best `fraction`, at least one: won games first, then by return. Raises `ValueError` outside (0, 1]."""
+    """The best `fraction`, at least one: won games first, then by return.
+
+    Raises `ValueError` for a fraction outside (0, 1].
+    """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must be in (0, 1], got {fraction}")
     kept = max(1, round(fraction * len(trajectories)))

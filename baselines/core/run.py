@@ -304,6 +304,7 @@ class Run:
         training, lm = self.training, self.algorithm.lm
         learned = self.algorithm.learned().values()
         return {
+            "command": command(self.name, training, self.config),
             "task": training.env,
             "env_kwargs": _plain(training.env_kwargs),
             "algorithm": self.name,
@@ -400,6 +401,23 @@ def train(name: str, training: Training, config: AlgorithmConfig) -> Summary | N
         run = Run(name, training, config, folder)
         run.start()
     return run.fit()
+
+
+def command(name: str, training: Training, config: AlgorithmConfig) -> str:
+    """The command line that asks for this run: what differs from the defaults."""
+    words = ["lmrlgym train", name, training.env]
+    for part, default in ((training, Training(env=training.env)), (config, type(config)())):
+        for one in dataclasses.fields(part):
+            value = getattr(part, one.name)
+            if value != getattr(default, one.name) and one.name not in ("out", "resume"):
+                flag = one.name.replace("_", "-")
+                if isinstance(value, bool):
+                    words.append(f"--{flag}" if value else f"--no-{flag}")
+                elif isinstance(value, Mapping):
+                    words += [f"--{flag}", *(str(word) for pair in value.items() for word in pair)]
+                else:
+                    words += [f"--{flag}", str(value)]
+    return " ".join(words)
 
 
 def default_folder(name: str, training: Training, config: AlgorithmConfig) -> Path:

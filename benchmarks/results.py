@@ -1,0 +1,92 @@
+"""Rows of docs/results.md from run folders.
+
+    python -m benchmarks.results runs/* [--write results/tiny-v1.jsonl]
+
+Every row is the `result` line of a run's log: the environment's protocol, played once after training.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command is told."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """run folders, or .jsonl files written before"""
+    write: Path | None = None
+    """keep the records here, one JSON object a line"""
+
+
+def result_of(run: Path) -> dict[str, Any] | None:
+    """The `result` line of the run in `run`, with the machine and the commit; None while it has none."""
+    log = run / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    if not lines or lines[-1]["kind"] != "result":
+        return None
+    return {**lines[-1], "machine": platform.processor() or platform.machine(), "commit": commit()}
+
+
+def commit() -> str:
+    """The short hash of the checkout."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or "unknown"
+
+
+def records(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """The results of run folders and of files written before, in order of task, algorithm and seed."""
+    found: list[dict[str, Any]] = []
+    for path in paths:
+        if path.suffix == ".jsonl":
+            found += [json.loads(line) for line in path.read_text().splitlines()]
+        elif (result := result_of(path)) is not None:
+            found.append(result)
+    return sorted(found, key=lambda r: (r["task"], str(r["env_kwargs"]), r["algorithm"], r["seed"]))
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| environment | algorithm | seed | games | return [95 %] | success | optimal | lmrl2023 | seconds |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        name = row["task"].removeprefix("lmrlgym/")
+        kwargs = ", ".join(f"{key}={value}" for key, value in row["env_kwargs"].items())
+        low, high = row["evaluation_return_low"], row["evaluation_return_high"]
+        scores = [row["score_optimal"], row["score_lmrl2023"]]
+        optimal, paper = ("-" if score != score else f"{score:.1f}" for score in scores)
+        lines.append(
+            f"| {name}{f' ({kwargs})' if kwargs else ''} | {row['algorithm']} | {row['seed']} "
+            f"| {row['evaluation_episodes']} | {row['evaluation_return_mean']:.2f} [{low:.2f}, {high:.2f}] "
+            f"| {row['evaluation_success']:.2f} | {optimal} | {paper} | {row['seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main(options: Options) -> None:
+    """Print the table; keep the records if asked."""
+    rows = records(options.runs)
+    if options.write is not None:
+        beside = options.write.with_name(options.write.name + ".partial")
+        beside.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+        beside.replace(options.write)
+    print(table(rows))
+    for row in rows:
+        print(f"    {row['command']}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
