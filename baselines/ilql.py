@@ -72,7 +72,11 @@ class ILQL(Algorithm):
     class Config(AlgorithmConfig):
         """The paper's symbols."""
 
-        rounds: int = 18
+        learning_rate_end: float = 0.02
+        """share of the learning rate left at the end; it falls along a cosine"""
+        batch_size: int = 128
+        """games a gradient step"""
+        rounds: int = 24
         """rounds of training; a run can be resumed after each. Online, every round plays new games"""
         steps: int = 50
         """gradient steps a round"""
