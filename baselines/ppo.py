@@ -162,7 +162,7 @@ class PPO(Algorithm):
             batch.advantage[batch.is_action] = whole[begin : begin + count]
             begin += count
             prepared += _unstacked(batch)
-        self._steer_kl(float(np.mean([kl for _, kl in seen])))
+        self._steer_kl(float(np.mean([kl for _, kl in seen])), len(games))
         return prepared
 
     def _seen(self, plain: Tokens) -> tuple[PPOTokens, float]:
@@ -193,13 +193,10 @@ class PPO(Algorithm):
         value = self.v(seen).squeeze(-1).index_select(0, seen_of)
         return said(self.lm.read(hidden), of, s.action).log_prob, value
 
-    def _steer_kl(self, kl: float) -> None:
-        config = self.config
-        if config.kl_target > 0:
-            weight = adapted_kl_weight(
-                float(self.kl_weight), kl, config.kl_target, config.kl_horizon, config.games
-            )
-            self.kl_weight.fill_(weight)
+    def _steer_kl(self, kl: float, games: int) -> None:
+        target, horizon = self.config.kl_target, self.config.kl_horizon
+        if target > 0:
+            self.kl_weight.fill_(adapted_kl_weight(float(self.kl_weight), kl, target, horizon, games))
 
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
         """L of the module's docstring."""
