@@ -1,0 +1,76 @@
+"""The speed table: what it says, and that it can be made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+from benchmarks import envs
+
+FAST_ENOUGH = {"lmrlgym/Maze-v0 gym.make": 0.15, "lmrlgym/Wordle-v0 gym.make": 0.11}
+"""The least share of a trivial environment's rate."""
+
+
+def test_a_row_holds_medians_and_the_spread_of_the_quotients():
+    # The first of each is the warm-up. Quotients: 2/1, 6/2, 20/4.
+    measured, baseline = iter([100.0, 2.0, 6.0, 20.0]), iter([100.0, 1.0, 2.0, 4.0])
+    row = envs.row("what", "steps/s", lambda: next(measured), lambda: next(baseline), 3)
+    assert row == envs.Row("what", 6.0, "steps/s", 2.0, 3.0, 2.0, 5.0)
+
+
+def test_every_registered_game_is_measured_alone_and_side_by_side():
+    rows = envs.env_rows(steps=1_000, repeats=1)
+    ids = [env_id for env_id in gymnasium.registry if env_id.startswith("lmrlgym/")]
+    assert sorted(row.name for row in rows) == sorted(
+        f"{env_id} {how}" for env_id in ids for how in ("gym.make", "vector of 16")
+    )
+    assert all(row.value > 0 and row.baseline > 0 and row.unit == "steps/s" for row in rows)
+
+
+def test_rates_count_every_step_and_go_on_over_the_end_of_a_game():
+    class Counts(gymnasium.Wrapper):  # type: ignore[type-arg]
+        steps = 0
+
+        def step(self, action: str):  # type: ignore[no-untyped-def]
+            self.steps += 1
+            return super().step(action)
+
+    env = Counts(gymnasium.make("lmrlgym/Wordle-v0"))
+    envs.single_rate(env, envs.random_actions("lmrlgym/Wordle-v0", 100), 300)()
+    assert env.steps == 300
+
+
+def test_the_table_is_written_whole_with_machine_and_commit(tmp_path: Path):
+    row = envs.Row("what", 6.0, "steps/s", 2.0, 3.0, 2.0, 5.0)
+    envs.write(tmp_path / "new" / "table.json", [row])
+    written = json.loads((tmp_path / "new" / "table.json").read_text())
+    assert written.keys() == {"machine", "commit", "rows"}
+    assert written["rows"] == [row._asdict()]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["table.json"]
+
+
+def test_a_line_of_the_table_stands_under_its_header():
+    line = str(envs.Row("what", 6.0, "steps/s", 2.0, 3.0, 2.0, 5.0))
+    assert line.split() == ["what", "6", "steps/s", "2", "3.000", "2.000", "..", "5.000"]
+    assert line.index("3.000") + 5 == envs.HEADER.index("ratio") + 5
+
+
+def test_the_committed_table_keeps_the_promised_speed():
+    table = json.loads((Path(__file__).parents[1] / "results" / "envs.json").read_text())
+    ratios = {row["name"]: row["ratio"] for row in table["rows"]}
+    assert all(ratios[name] >= share for name, share in FAST_ENOUGH.items())
+    assert ratios["import lmrlgym / import gymnasium"] <= 1.3
+
+
+@pytest.mark.slow
+def test_the_games_are_fast_enough():
+    ratios = {row.name: row.ratio for row in envs.env_rows(steps=50_000, repeats=5)}
+    assert all(ratios[name] >= share for name, share in FAST_ENOUGH.items()), ratios
+
+
+@pytest.mark.slow
+def test_importing_takes_little_longer_than_gymnasium():
+    assert envs.import_row(repeats=7).ratio <= 1.3
