@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -85,7 +84,7 @@ def _trained(agent: str, demo: Demo, repeats: int) -> Row:
                 validate_every=max(1, config.rounds // 6),
                 validation_games=50,
                 repeats=repeats,
-                resume=(folder / "checkpoint" / "state.json").is_file(),
+                resume=(folder / "run.json").is_file(),
             ),
             config,
         )
@@ -170,17 +169,3 @@ def _curve(folder: Path) -> list[tuple[int, float]]:
     log = folder / "log.jsonl"
     records = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     return [(r["gradient_steps"], r["return_mean"]) for r in records if r["kind"] == "validation"]
-
-
-def main(argv: Sequence[str]) -> None:
-    """`lmrlgym demo`"""
-    import tyro
-
-    demo = tyro.cli(Demo, prog="lmrlgym demo", description=__doc__, args=list(argv))
-    rows = run(demo)
-    print("\n" + table(rows))
-    print(f"written: {demo.out / 'table.csv'}, {demo.out / 'table.png'}, and one run folder an agent")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

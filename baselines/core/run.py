@@ -17,16 +17,16 @@ import json
 import os
 import pkgutil
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import gymnasium
 import torch
+import tyro
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -55,15 +55,22 @@ HEADS = "value_heads.safetensors"
 _GAMES_A_SEED = 1_000_000
 
 
+Keywords = Annotated[
+    tuple[tuple[str, ...], ...],
+    tyro.conf.UseAppendAction,
+    tyro.conf.arg(metavar="KEY=VALUE|JSON", help="keywords of the environment"),
+]
+
+
 @dataclass(frozen=True)
 class Training:
     """What every training run is told besides the algorithm's own configuration."""
 
-    env: str
+    env: tyro.conf.Positional[str]
     """id of the environment, such as lmrlgym/Maze-v0"""
     out: Path | None = None
     """folder of the run; None: runs/ALGORITHM-ENVIRONMENT-SEED"""
-    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    env_kwargs: tyro.conf.Suppress[dict[str, Any]] = field(default_factory=dict)
     """keywords of the environment"""
     data: str = ""
     """dataset to learn from: a shipped name or a file; "": the mixed set shipped for the environment"""
@@ -155,9 +162,9 @@ class Log:
 
         self.path = folder / "log.jsonl"
         lines = self.path.read_text().splitlines() if self.path.exists() else []
-        kept = [line for line in lines if json.loads(line)["gradient_steps"] <= keep]
-        self.path.write_text("".join(line + "\n" for line in kept if json.loads(line)["kind"] != "result"))
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=keep)
+        with replacing_text(self.path) as file:
+            file.writelines(line + "\n" for line in lines if _holds_still(line, keep))
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=keep + 1)
         self._waiting: list[Metrics] = []
 
     def step(self, metrics: Metrics) -> None:
@@ -173,9 +180,9 @@ class Log:
 
     def write(self, kind: str, gradient_steps: int, values: Mapping[str, Any]) -> None:
         """One line, and its numbers as curves."""
-        record = {"kind": kind, "gradient_steps": gradient_steps, **values}
+        record = _plain({"kind": kind, "gradient_steps": gradient_steps, **values})
         with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(record, allow_nan=False) + "\n")
         for key, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 self._board.add_scalar(f"{kind}/{key}", value, gradient_steps)
@@ -185,18 +192,29 @@ class Log:
         self._board.close()
 
 
+def _holds_still(line: str, keep: int) -> bool:
+    """Whether a line of a log belongs to what a checkpoint after `keep` gradient steps knows of."""
+    try:
+        record = json.loads(line)
+    except ValueError:  # the run was killed while it wrote
+        return False
+    if record["kind"] in ("rollout", "result"):  # written after the checkpoint of their step
+        return bool(record["gradient_steps"] < keep and record["kind"] == "rollout")
+    return bool(record["gradient_steps"] <= keep)
+
+
 class Run:
     """One training run in its folder: build, go on, play, log."""
 
     def __init__(self, name: str, training: Training, config: AlgorithmConfig, folder: Path) -> None:
         self.name, self.training, self.config, self.folder = name, training, config, folder
+        self.data = None if config.games else load_dataset(self._data_name())
         self.algorithm = build(name, training, config)
         self.progress = new_progress(self.algorithm)
         self.counters = Counters()
 
     def start(self) -> None:
         """Begin anew: the starting policy, and run.json."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         start = self.training.start
         if start is None and self.algorithm.needs_policy:
             start = self._clone_first()
@@ -204,6 +222,7 @@ class Run:
             self.algorithm.lm.load_adapter(POLICY, start)
         self.algorithm.started()
         lm = self.algorithm.lm
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_json(
             self.folder / "run.json",
             {
@@ -221,7 +240,11 @@ class Run:
 
         folder = self.folder / "bc"
         training = dataclasses.replace(
-            self.training, out=folder, data=self._data_name(), repeats=0, resume=False
+            self.training,
+            out=folder,
+            data=self._data_name(),
+            repeats=0,
+            resume=(folder / "run.json").is_file(),  # this training was killed before
         )
         config = BC.Config(
             seed=self.config.seed, rank=self.config.rank, max_new_tokens=self.config.max_new_tokens
@@ -230,8 +253,11 @@ class Run:
         return folder
 
     def restore(self) -> None:
-        """Go on from the last whole round."""
+        """Go on from the last whole round, or begin anew where there is none yet."""
         folder = checkpoint_folder(self.folder)
+        if folder is None:
+            self.start()
+            return
         restore_agent(self.algorithm, folder)
         state = json.loads((folder / "state.json").read_text())
         self.progress.round, self.progress.gradient_steps = state["round"], state["gradient_steps"]
@@ -268,9 +294,8 @@ class Run:
         return summary
 
     def _rounds(self, log: Log) -> Any:
-        if not self.config.games:
-            data = Dataset.load(self._data_name())
-            return lambda number: data
+        if self.data is not None:
+            return lambda number: self.data
 
         def played(number: int) -> Sequence[Trajectory]:
             seed = Seeds.ONLINE + self.config.seed * _GAMES_A_SEED + number * self.config.games
@@ -350,12 +375,10 @@ class Run:
         return self.training.data or default_dataset(self.training.env, self.training.env_kwargs)
 
 
-def checkpoint_folder(run: Path) -> Path:
-    """The last whole checkpoint of `run`. Raises `ValueError` if there is none."""
-    for name in ("checkpoint", "checkpoint.old"):
-        if (run / name / "state.json").is_file():
-            return run / name
-    raise ValueError(f"{run} holds no checkpoint to go on from")
+def checkpoint_folder(run: Path) -> Path | None:
+    """The last whole checkpoint of `run`, if there is one."""
+    found = [run / name for name in ("checkpoint", "checkpoint.old")]
+    return next((folder for folder in found if (folder / "state.json").is_file()), None)
 
 
 def build(name: str, training: Training, config: AlgorithmConfig) -> Algorithm:
@@ -363,14 +386,34 @@ def build(name: str, training: Training, config: AlgorithmConfig) -> Algorithm:
     env = gymnasium.make(training.env, disable_env_checker=True, **training.env_kwargs).unwrapped
     if not isinstance(env, TextEnv):
         raise ValueError(f"{training.env} is not a lmrlgym.TextEnv, got {type(env).__name__}")
-    device = torch.device(_device(training.device))
-    dtype = training.dtype if training.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32"
-    base = load_base(training.base, device, getattr(torch, dtype))
+    device = _device(training.device)
+    base = load_base(training.base, device, _dtype(training.dtype, device))
     return find_algorithm(name)(LM(base), config, env.context)
 
 
-def _device(name: str) -> str:
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"there is no device {name!r} here: {str(error).splitlines()[0]}") from error
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    known["auto"] = known["bfloat16" if device.type == "cuda" else "float32"]
+    if name not in known:
+        raise ValueError(f"dtype must be one of {', '.join(known)}, got {name!r}")
+    return known[name]
+
+
+def load_dataset(name: str) -> Dataset:
+    """As `Dataset.load`, but raises `ValueError` for one that is not there, too."""
+    try:
+        return Dataset.load(name)
+    except FileNotFoundError as error:
+        raise ValueError(str(error)) from error
 
 
 def default_dataset(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
@@ -414,7 +457,7 @@ def command(name: str, training: Training, config: AlgorithmConfig) -> str:
                 if isinstance(value, bool):
                     words.append(f"--{flag}" if value else f"--no-{flag}")
                 elif isinstance(value, Mapping):
-                    words += [f"--{flag}", *(str(word) for pair in value.items() for word in pair)]
+                    words += [f"--{flag}", *(f"{key}={word}" for key, word in value.items())]
                 else:
                     words += [f"--{flag}", str(value)]
     return " ".join(words)
@@ -501,44 +544,25 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(dict(values), default=str))
+    """`values` as JSON gives them back; a number that is none becomes null."""
+    text = json.dumps(dict(values), default=str)
+    plain: dict[str, Any] = json.loads(text, parse_constant=lambda name: None)
     return plain
 
 
 # ---- the command line ----
 
 
-def main(argv: Sequence[str]) -> None:
-    """`lmrlgym train ALGORITHM ENV ...`"""
-    import tyro
-
-    names = ", ".join(algorithm_names())
-    if not argv or argv[0].startswith("-"):
-        raise ValueError(f"usage: lmrlgym train ALGORITHM ENV [options]; ALGORITHM is one of {names}")
-    name = argv[0]
+def command_line(name: str) -> type[Any]:
+    """The options of `lmrlgym train NAME`, a dataclass: `training`, `config`, the words of env_kwargs."""
     kind = find_algorithm(name)
-    command = dataclasses.make_dataclass(
+    options = dataclasses.make_dataclass(
         "Train",
         [
             ("training", tyro.conf.OmitArgPrefixes[Training]),
             ("config", tyro.conf.OmitArgPrefixes[kind.Config]),  # type: ignore[misc, name-defined]
+            ("env_kwargs", Keywords, field(default=())),
         ],
     )
-    asked: Any = tyro.cli(
-        command,
-        prog=f"lmrlgym train {name}",
-        description=inspect.getmodule(kind).__doc__,
-        args=_with_env_flag(list(argv[1:])),
-    )
-    summary = train(name, asked.training, asked.config)
-    if summary is not None:
-        interval = f"[{summary.return_low:.2f}, {summary.return_high:.2f}]"
-        print(f"{asked.training.env}: mean return {summary.return_mean:.2f} {interval}")
-
-
-def _with_env_flag(args: list[str]) -> list[str]:
-    return ["--env", *args] if args and not args[0].startswith("-") else args
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    options.__doc__ = inspect.getdoc(inspect.getmodule(kind)) or inspect.getdoc(kind)
+    return options
