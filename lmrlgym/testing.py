@@ -55,6 +55,8 @@ def check_env(env: gymnasium.Env[Any, Any] | str) -> None:
     _check_candidates(game)
     _check_end(game)
     _check_side_by_side(game)
+    if made is not env:
+        made.close()
 
 
 def _require(fact: bool, message: str) -> None:
@@ -233,10 +235,8 @@ def _is_over_after(env: TextEnv, action: str | Action) -> bool:
 def _check_texts_fit(env: TextEnv) -> None:
     for turn in env.history:
         _require(len(turn.text) <= MAX_LENGTH, f"history holds {len(turn.text)} characters in one turn")
-        try:
-            turn.text.encode()
-        except UnicodeEncodeError as error:
-            raise AssertionError(f"history holds text that cannot be encoded: {turn.text!r:.80}") from error
+        is_encodable = turn.text == turn.text.encode("utf-8", "replace").decode("utf-8")
+        _require(is_encodable, f"history holds text that cannot be encoded: {turn.text!r:.80}")
 
 
 def _check_end(env: TextEnv) -> None:
@@ -347,13 +347,9 @@ _FIXED = (
     "None\n", "Success\n", "\u202eevom", "👩‍👩‍👧", "<|endoftext|>",
 )  # fmt: skip
 _KINDS: tuple[Callable[[str, Generator], str], ...] = (
-    _any_characters,
-    _surrogate,
-    _near_miss,
-    _near_miss,
-    _restyled,
+    _any_characters, _surrogate, _near_miss, _near_miss, _restyled,
     lambda known, rng: _drawn(_FIXED, rng),
     lambda known, rng: str(int(rng.integers(-(10**12), 10**12))),
     lambda known, rng: known * int(rng.integers(2, 5)),
     lambda known, rng: _too_much(known, rng) if rng.random() < 0.02 else known,
-)
+)  # fmt: skip
