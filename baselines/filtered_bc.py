@@ -5,10 +5,12 @@
 Fed with its own rollouts (`games` > 0) it is the paper's online filtered BC: play, keep the best,
 clone, repeat.
 
-Deviations from the 2023 release: the games kept are the best `fraction` to the game, ties broken by
-order, where a quantile keeps all ties. The released code stores no action of a won maze or chess
-game online and so learns nothing there; here the whole game is kept. As in bc, a LoRA adapter is
-trained with AdamW.
+Deviations from the 2023 release: the games kept are the best `fraction` to the game, won games first,
+ties broken by order, where a quantile of the return keeps all ties (in Maze a game that was cut early
+has a high return too). Learning starts from a policy cloned from all games: the won ones alone may
+visit few states (in Maze, 4 of 25 cells) and would unlearn the others. The released code stores no
+action of a won maze or chess game online and so learns nothing there; here the whole game is kept.
+As in bc, a LoRA adapter is trained with AdamW.
 """
 
 from __future__ import annotations
@@ -28,10 +30,15 @@ class FilteredBC(bc.BC):
     class Config(bc.BC.Config):
         """What is kept."""
 
+        learning_rate: float = 5e-4
+        """AdamW's learning rate at the start"""
+        rounds: int = 5
+        """rounds of training; a run can be resumed after each. Online, every round plays new games"""
         fraction: float = 0.1
         """share of the games, the best first, that is cloned"""
 
     config: Config
+    needs_policy = True
 
     def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[Tokens]:
         """The best of the games in which the agent said something."""

@@ -72,7 +72,8 @@ def _scripted(agent: str, repeats: int) -> Row:
 def _trained(agent: str, demo: Demo, repeats: int) -> Row:
     folder = demo.out / agent
     if not (result := _result(folder)):
-        config = find_algorithm(agent).Config(seed=demo.seed)
+        kind = find_algorithm(agent)
+        config = kind.Config(seed=demo.seed)
         if demo.full:
             config = dataclasses.replace(config, rounds=FULL * config.rounds)
         train(
@@ -80,7 +81,7 @@ def _trained(agent: str, demo: Demo, repeats: int) -> Row:
             Training(
                 env=ENV,
                 out=folder,
-                start=None if agent in ("bc", "filtered_bc") else demo.out / "bc",
+                start=demo.out / "bc" if kind.needs_policy else None,
                 validate_every=max(1, config.rounds // 6),
                 validation_games=50,
                 repeats=repeats,

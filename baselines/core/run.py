@@ -510,7 +510,7 @@ def restore_agent(algorithm: Algorithm, folder: Path) -> None:
         algorithm.lm.load_adapter(name, folder if name == POLICY else folder / name)
     heads = algorithm.heads()
     stored: dict[str, Tensor] = {}
-    if heads:
+    if (folder / HEADS).is_file():
         with safe_open(folder / HEADS, "pt") as file:
             stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in heads.items()}:
