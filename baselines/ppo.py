@@ -13,6 +13,7 @@ sampled. kappa follows its target if one is given: kappa *= 1 + clip(KL / target
 Deviations from the 2023 release: dropout is off, so the first ratio is 1. The policy and V are two
 LoRA adapters over one frozen base, where the release shares a trunk: the squared errors of V, hundreds
 of times larger than L_pi, were seen to ruin a shared adapter. pi_0 is a frozen copy of the policy's.
+The KL that steers kappa is E[exp(-x) - 1 + x] with x = log pi_old - log pi_0; the release has -x.
 """
 
 from __future__ import annotations
