@@ -35,7 +35,7 @@ class Counting(bc.BC):
     def loss(self, batch: Tokens) -> Any:
         lengths = (batch.mask > 0).sum(dim=1).tolist()
         self.batches.append(
-            [self.lm.tokenizer.decode(row[:n]) for row, n in zip(batch.ids, lengths, strict=True)]
+            [str(self.lm.tokenizer.decode(row[:n])) for row, n in zip(batch.ids, lengths, strict=True)]
         )
         return super().loss(batch)
 

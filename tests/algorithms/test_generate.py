@@ -51,8 +51,9 @@ def streams(count: int, first: int = 0) -> list[Generator]:
 
 
 def softmax(logits: Sequence[float], temperature: float = 1.0) -> np.ndarray:
-    weights = np.exp(np.array(logits) / temperature)
-    return weights / weights.sum()
+    weights: np.ndarray = np.exp(np.array(logits) / temperature)
+    shares: np.ndarray = weights / weights.sum()
+    return shares
 
 
 # ---- the distribution ----

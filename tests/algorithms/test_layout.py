@@ -120,7 +120,7 @@ def test_a_common_beginning_is_read_once() -> None:
 
 
 def test_the_whole_is_differentiated_as_each_window_alone(adapted: LM) -> None:
-    games = [[(*STEM, 1), (*STEM, 2)], [(*STEM, 1), (4, 4)]]
+    games: list[list[tuple[int, ...]]] = [[(*STEM, 1), (*STEM, 2)], [(*STEM, 1), (4, 4)]]
     weights = list(adapted.adapter(POLICY).values())
     scale = torch.randn(32, generator=torch.Generator().manual_seed(2))
     ids, mask = batch(games)

@@ -47,13 +47,14 @@ def move(made: PPO) -> None:
     """Make the policy differ from pi_0."""
     with torch.no_grad():
         for number, weight in enumerate(made.lm.adapter(POLICY).values()):
-            weight += torch.randn(weight.shape, generator=torch.Generator().manual_seed(number)) / 20
+            weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(number)) / 20)
 
 
 @torch.no_grad()
 def log_probs(made: PPO, trajectory: Trajectory, adapter: str) -> list[float]:
     """Of the agent's tokens, read one prefix at a time."""
-    found, seen = [], []
+    found: list[float] = []
+    seen: list[int] = []
     for turn in trajectory.turns:
         for token in made.encoder.turn(turn):
             if turn.is_action:

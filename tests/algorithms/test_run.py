@@ -41,8 +41,8 @@ SHORT = {"max_moves": 3}
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Thirty games of the shipped set."""
-    return str(Dataset.load("maze/mixed-v0")[:30].save(tmp_path_factory.mktemp("data") / "some.jsonl"))
+    """Twelve games of the shipped set."""
+    return str(Dataset.load("maze/mixed-v0")[:12].save(tmp_path_factory.mktemp("data") / "some.jsonl"))
 
 
 @pytest.fixture(scope="session")

@@ -241,6 +241,8 @@ def test_a_game_seen_whole_stays_in_one_piece() -> None:
 
 @dataclass(frozen=True)
 class Weighted(Tokens):
+    """As an algorithm adds a column."""
+
     weight: Tensor
 
 
@@ -255,7 +257,7 @@ def columns(length: int, first: int) -> list[Tensor]:
 
 
 def test_a_batch_is_padded_on_the_right_with_zeros_added_columns_too() -> None:
-    batch = stack([Weighted(*columns(n, 5), torch.full((n,), 9.0)) for n in (3, 1)])
+    batch = stack([Weighted(*(*columns(n, 5), torch.full((n,), 9.0))) for n in (3, 1)])
     assert type(batch) is Weighted
     assert batch.ids.tolist() == [[5, 6, 7], [5, 0, 0]]
     assert batch.mask.tolist() == [[1, 1, 1], [1, 0, 0]]

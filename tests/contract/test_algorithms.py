@@ -158,10 +158,10 @@ class LearnsTooLittle(Broken):
 
     def __init__(self, lm: LM, config: AlgorithmConfig, context: int | None) -> None:
         super().__init__(lm, config, context)
-        self.head = nn.Linear(2, 2)
+        self.head = nn.Parameter(torch.ones(2))
 
     def learned(self) -> dict[str, nn.Parameter]:
-        return {**super().learned(), "head": self.head.weight}
+        return {**super().learned(), "head": self.head}
 
 
 class LearnsMore(Broken):
@@ -173,7 +173,7 @@ class LearnsMore(Broken):
 
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
         with torch.no_grad():
-            self.count += 1
+            self.count.add_(1)
         return super().loss(batch)
 
 
@@ -207,7 +207,7 @@ class LooksOnce(ppo.PPO):
     looks_at_weights = False
 
 
-BROKEN = {
+BROKEN: dict[type[Algorithm], str] = {
     NoHelp: "NoHelp.Config.sharpness has no help",
     NoDefault: "NoDefault.Config.sharpness has no default",
     NoJson: "NoJson.Config must hold JSON values only",
@@ -217,7 +217,7 @@ BROKEN = {
     KeepsSilentGames: "prepare keeps a game without an action token",
     MovesTheBase: "after_step moved lm.model.model.embed_tokens.weight",
     SwitchesByPeft: "switch adapters by lm.hidden alone",
-    LearnsTooLittle: "gradient steps left head.weight where it was",
+    LearnsTooLittle: "gradient steps left head where it was",
     LearnsMore: "a gradient step moved count, which is not in learned()",
     IgnoresPlaces: "read alone, without padding differ",
     ForgetsItsCaches: "read token by token through caches differ",
