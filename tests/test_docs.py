@@ -82,7 +82,7 @@ def test_command_lines_of_the_pages_parse(line, monkeypatch):
         run.find_algorithm(arguments[0])  # imported before `train` is replaced
         asked = []
         monkeypatch.setattr(run, "train", lambda *given: asked.append(given))
-        run.main(arguments)
+        assert import_module("lmrlgym.commands.train").main(arguments) == 0
         assert registered(asked[0][1].env)
         return
     module = import_module(f"lmrlgym.commands.{verb}")
