@@ -43,6 +43,8 @@ class AlgorithmConfig:
     """games a gradient step"""
     piece: int = 0
     """cut games whose agent sees a sliding window into pieces of so many windows; 0: whole games"""
+    later_pieces: float = 1.0
+    """share of the pieces after a game's first that is learned from; they cost a window an action"""
     games: int = 0
     """games played a round; 0 learns from the dataset instead"""
     temperature: float = 1.0

@@ -15,6 +15,8 @@ from baselines.core.algorithm import Algorithm, AlgorithmConfig, Metrics
 from baselines.core.tokens import Tokens, pieces, stack
 from lmrlgym import Trajectory
 
+_PIECES_STREAM = 1_000_000_007
+"""Second word of the seed that chooses pieces; round numbers are the second word of the others."""
 Rounds = Callable[[int], Sequence[Trajectory]]
 Log = Callable[[int, Metrics], None]
 
@@ -63,7 +65,7 @@ def fit(
         played = rounds(number)
         if played is not source or algorithm.looks_at_weights:
             source = played
-            games = [piece for game in algorithm.prepare(played) for piece in pieces(game, config.piece)]
+            games = _pieces(algorithm.prepare(played), config)
         if not games:
             raise ValueError(f"round {number} holds no action to learn from ({len(played)} games)")
         for batch in _minibatches(games, config, number):
@@ -93,6 +95,18 @@ def _learning_rate(config: AlgorithmConfig, step: int) -> float:
     done = step / max(config.rounds * config.steps, 1)
     end = config.learning_rate_end
     return config.learning_rate * (end + (1 - end) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0))))
+
+
+def _pieces(games: Sequence[Tokens], config: AlgorithmConfig) -> list[Tokens]:
+    """What is learned from as a whole: the first piece of every game and a share of the later ones."""
+    rng = np.random.default_rng(np.random.SeedSequence([config.seed, _PIECES_STREAM]))
+    cut = [pieces(game, config.piece) for game in games]
+    return [
+        piece
+        for game in cut
+        for i, piece in enumerate(game)
+        if i == 0 or config.later_pieces >= 1 or rng.random() < config.later_pieces
+    ]
 
 
 def _minibatches(games: Sequence[Tokens], config: AlgorithmConfig, number: int) -> Iterator[Tokens]:
