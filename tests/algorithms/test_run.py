@@ -49,7 +49,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 def policy_run(base_folder: Path, data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained policy to start from."""
     out = tmp_path_factory.mktemp("policy") / "bc"
-    train("bc", Training(env=MAZE, out=out, data=data, base=str(base_folder), repeats=0), small("bc"))
+    asked = Training(env=MAZE, out=out, data=data, base=str(base_folder), device="cpu", repeats=0)
+    train("bc", asked, small("bc"))
     return out
 
 
