@@ -153,6 +153,20 @@ def test_a_sliding_window_is_cut_into_pieces(base: Base) -> None:
     assert len(cut.batches[0]) == sum(turn.is_action for game in example_games() for turn in game.turns)
 
 
+def test_of_later_pieces_a_share_is_learned_from_and_of_first_ones_all(base: Base) -> None:
+    kept = {
+        share: trained(base, rounds=1, steps=1, batch_size=100, context=1, piece=1, later_pieces=share)[
+            0
+        ].batches[0]
+        for share in (0.0, 0.5, 1.0)
+    }
+    firsts = {game.turns[0].text for game in example_games()}
+    assert len(kept[0.0]) == 8
+    assert {text.splitlines(keepends=True)[0] for text in kept[0.0]} == firsts
+    assert len(kept[0.0]) < len(kept[0.5]) < len(kept[1.0])
+    assert set(kept[0.0]) < set(kept[0.5]) < set(kept[1.0])
+
+
 class Killed(Exception):
     """Ends a training."""
 
