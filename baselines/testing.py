@@ -29,7 +29,8 @@ from baselines.core.fit import Progress, Rounds, fit, new_progress, optimizer_st
 from baselines.core.generate import left_padded
 from baselines.core.model import LM, Base, Caches, load_base
 from baselines.core.pretrain import Config, train_tokenizer, untrained
-from baselines.core.run import HEADS, find_algorithm, restore_agent, write_agent
+from baselines.core.registry import find_algorithm
+from baselines.core.store import HEADS, restore_agent, write_agent
 from baselines.core.tokens import Tokens, stack
 from lmrlgym import Seeds, Trajectory, Turn, rollout
 

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import tyro
 
 from baselines.core.algorithm import AlgorithmConfig
-from baselines.core.run import Training, find_algorithm, train
+from baselines.core.registry import find_algorithm
+from baselines.core.run import Training, train
+from baselines.core.store import checkpoint_folder
 from benchmarks import results
 
 AGENTS = ("bc", "ilql", "ppo")
@@ -92,8 +94,7 @@ def main(options: Options) -> None:
     folders = [training.out for _, training, _ in planned if training.out is not None]
     for (name, training, config), folder in zip(planned, folders, strict=True):
         if results.result_of(folder) is None:
-            begun = any((folder / f"checkpoint{old}" / "state.json").is_file() for old in ("", ".old"))
-            train(name, replace(training, resume=begun), config)
+            train(name, replace(training, resume=checkpoint_folder(folder) is not None), config)
     options.write.parent.mkdir(parents=True, exist_ok=True)
     results.main(results.Options(runs=tuple(folders), write=options.write))
 

@@ -21,7 +21,7 @@ import gymnasium
 
 import lmrlgym
 from baselines.core.algorithm import Algorithm, AlgorithmConfig
-from baselines.core.run import algorithm_names, find_algorithm
+from baselines.core.registry import algorithm_names, find_algorithm
 from lmrlgym.references import Reference, key_of, references
 from lmrlgym.resources import data_folder, replacing
 

@@ -156,7 +156,7 @@ def test_there_is_no_page_without_its_source(made):
 
 
 def test_every_environment_and_algorithm_has_a_page(made):
-    from baselines.core.run import algorithm_names
+    from baselines.core.registry import algorithm_names
 
     ids = [env_id for env_id in gymnasium.registry if env_id.startswith("lmrlgym/")]
     assert len(ids) >= 3

@@ -40,6 +40,9 @@ CORE = (
     "policy",
     "algorithm",
     "fit",
+    "registry",
+    "store",
+    "runlog",
     "run",
     "demo",
     "sweep",
@@ -169,7 +172,7 @@ def agent_import_is_allowed(found: Import) -> bool:
     if there[:1] == ("core",):
         return there == ("core",) or CORE.index(there[1]) < CORE.index(parts[2])
     # The training run picks the algorithm by name.
-    return parts[2] in ("run", "sweep") and (found.is_lazy or not there)
+    return parts[2] in ("registry", "run", "sweep") and (found.is_lazy or not there)
 
 
 def test_the_agents_import_each_other_downwards():

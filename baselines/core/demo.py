@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from baselines.core.run import Training, find_algorithm, replacing_text, train
+from baselines.core.registry import find_algorithm
+from baselines.core.run import Training, train
+from baselines.core.store import replacing_text
 from lmrlgym import Summary, evaluate, normalise, policy_named, summarise
 
 ENV = "lmrlgym/Maze-v0"

@@ -45,10 +45,10 @@ SOURCES = (
     Source("lmrlgym/Maze-v0", {"layout": "umaze"}, "random", 100),
     Source("lmrlgym/MazePartial-v0", {}, "random", 300),
     Source("lmrlgym/MazePartial-v0", {}, "mixed", 600),
-    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-40"}, "mixed", 12_000),
-    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "mixed", 40_000),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-40"}, "mixed", 140_000),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "mixed", 60_000),
     Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "random", 4_000),
-    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "mixed", 20_000),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "mixed", 6_000),
 )
 
 
@@ -76,7 +76,7 @@ class Config:
     """text a gradient step"""
     longest: int = 384
     """games are cut to this many tokens"""
-    steps: int = 1800
+    steps: int = 4500
     """gradient steps"""
     seed: int = 0
     """initialisation and order of the text"""

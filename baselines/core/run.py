@@ -11,32 +11,35 @@ tensorboard/            the curves
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import json
 import os
-import pkgutil
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import gymnasium
 import torch
 import tyro
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from tqdm.auto import tqdm
 
-import baselines
 from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics
 from baselines.core.fit import Progress, fit, new_progress, optimizer_state, restore_optimizer
 from baselines.core.model import LM, load_base
 from baselines.core.policy import LMPolicy
+from baselines.core.registry import find_algorithm
+from baselines.core.runlog import Counters, Log
+from baselines.core.store import (
+    checkpoint_folder,
+    plain,
+    restore_agent,
+    write_agent,
+    write_json,
+)
 from lmrlgym import (
     Dataset,
     Seeds,
@@ -51,7 +54,6 @@ from lmrlgym import (
 )  # fmt: skip
 from lmrlgym import __version__ as version
 
-HEADS = "value_heads.safetensors"
 _GAMES_A_SEED = 1_000_000
 
 
@@ -94,115 +96,6 @@ class Training:
     """go on with the run in OUT; its own configuration counts"""
 
 
-# ---- finding algorithms ----
-
-
-def algorithm_names() -> list[str]:
-    """The algorithms of this package: its modules that hold a subclass of `Algorithm`."""
-    names = [module.name for module in pkgutil.iter_modules(baselines.__path__) if not module.ispkg]
-    return [name for name in names if _classes(f"baselines.{name}")]
-
-
-def find_algorithm(name: str) -> type[Algorithm]:
-    """The algorithm `name`: a module of this package, or a dotted path to a module or `module:Class`.
-
-    Raises `ValueError` if there is none.
-    """
-    path, _, class_name = name.partition(":")
-    module = path if "." in path or class_name else f"baselines.{path}"
-    try:
-        classes = _classes(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise
-        raise ValueError(
-            f"no algorithm {name!r}; there are: {', '.join(algorithm_names())}, "
-            "or the dotted path of your own module"
-        ) from error
-    found = [c for c in classes if not class_name or c.__name__ == class_name]
-    if len(found) != 1:
-        raise ValueError(f"{module} holds {len(found)} algorithms{f' named {class_name}' * bool(class_name)}")
-    return found[0]
-
-
-def _classes(module_name: str) -> list[type[Algorithm]]:
-    module = importlib.import_module(module_name)
-    return [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Algorithm) and value.__module__ == module.__name__
-    ]
-
-
-# ---- a run ----
-
-
-@dataclass
-class Counters:
-    """What a run has used so far."""
-
-    seconds: float = 0.0
-    environment_steps: int = 0
-    agent_tokens: int = 0
-    partner_tokens: int = 0
-
-    def add(self, games: Sequence[Trajectory]) -> None:
-        """Count games that were played."""
-        summary = summarise(games)
-        self.environment_steps += sum(turn.is_action for game in games for turn in game.turns)
-        self.agent_tokens += summary.agent_tokens
-        self.partner_tokens += summary.partner_tokens
-
-
-class Log:
-    """log.jsonl and TensorBoard. Step metrics are averaged over a round, which is what resuming keeps."""
-
-    def __init__(self, folder: Path, keep: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.path = folder / "log.jsonl"
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        with replacing_text(self.path) as file:
-            file.writelines(line + "\n" for line in lines if _holds_still(line, keep))
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=keep + 1)
-        self._waiting: list[Metrics] = []
-
-    def step(self, metrics: Metrics) -> None:
-        """Metrics of one gradient step."""
-        self._waiting.append(metrics)
-
-    def flush(self, gradient_steps: int) -> Metrics:
-        """Write the mean of the waiting step metrics."""
-        waiting, self._waiting = self._waiting, []
-        means = {key: sum(m[key] for m in waiting) / len(waiting) for key in (waiting[0] if waiting else {})}
-        self.write("step", gradient_steps, means)
-        return means
-
-    def write(self, kind: str, gradient_steps: int, values: Mapping[str, Any]) -> None:
-        """One line, and its numbers as curves."""
-        record = _plain({"kind": kind, "gradient_steps": gradient_steps, **values})
-        with self.path.open("a") as file:
-            file.write(json.dumps(record, allow_nan=False) + "\n")
-        for key, value in values.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                self._board.add_scalar(f"{kind}/{key}", value, gradient_steps)
-
-    def close(self) -> None:
-        """Write what TensorBoard holds back."""
-        self._board.close()
-
-
-def _holds_still(line: str, keep: int) -> bool:
-    """Whether a line of a log belongs to what a checkpoint after `keep` gradient steps knows of."""
-    try:
-        record = json.loads(line)
-    except ValueError:  # the run was killed while it wrote
-        return False
-    if record["kind"] in ("rollout", "result"):  # written after the checkpoint of their step
-        return bool(record["gradient_steps"] < keep and record["kind"] == "rollout")
-    return bool(record["gradient_steps"] <= keep)
-
-
 class Run:
     """One training run in its folder: build, go on, play, log."""
 
@@ -227,8 +120,8 @@ class Run:
             self.folder / "run.json",
             {
                 "algorithm": self.name,
-                "training": _plain(dataclasses.asdict(self.training)),
-                "config": _plain(dataclasses.asdict(self.config)),
+                "training": plain(dataclasses.asdict(self.training)),
+                "config": plain(dataclasses.asdict(self.config)),
                 "base": {"name": lm.base_name, "sha256": lm.base_sha256},
                 "start": None if start is None else str(start),
                 "version": version,
@@ -331,7 +224,7 @@ class Run:
         return {
             "command": command(self.name, training, self.config),
             "task": training.env,
-            "env_kwargs": _plain(training.env_kwargs),
+            "env_kwargs": plain(training.env_kwargs),
             "algorithm": self.name,
             "seed": self.config.seed,
             "base": lm.base_name,
@@ -373,12 +266,6 @@ class Run:
 
     def _data_name(self) -> str:
         return self.training.data or default_dataset(self.training.env, self.training.env_kwargs)
-
-
-def checkpoint_folder(run: Path) -> Path | None:
-    """The last whole checkpoint of `run`, if there is one."""
-    found = [run / name for name in ("checkpoint", "checkpoint.old")]
-    return next((folder for folder in found if (folder / "state.json").is_file()), None)
 
 
 def build(name: str, training: Training, config: AlgorithmConfig) -> Algorithm:
@@ -493,47 +380,6 @@ def load_policy(folder: str | Path, temperature: float | None = None) -> LMPolic
     return load_algorithm(Path(folder)).policy(temperature)
 
 
-def write_agent(algorithm: Algorithm, folder: Path) -> None:
-    """Adapters and heads, as the module's docstring says."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in algorithm.adapters():
-        algorithm.lm.save_adapter(name, folder if name == POLICY else folder / name)
-    heads = {name: value.detach().contiguous().cpu().clone() for name, value in algorithm.heads().items()}
-    if heads:
-        save_file(heads, folder / HEADS)
-
-
-@torch.no_grad()
-def restore_agent(algorithm: Algorithm, folder: Path) -> None:
-    """The inverse of `write_agent`. Raises `ValueError` for another base or other shapes."""
-    for name in algorithm.adapters():
-        algorithm.lm.load_adapter(name, folder if name == POLICY else folder / name)
-    heads = algorithm.heads()
-    stored: dict[str, Tensor] = {}
-    if (folder / HEADS).is_file():
-        with safe_open(folder / HEADS, "pt") as file:
-            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in heads.items()}:
-        raise ValueError(f"the heads in {folder} are not those of {type(algorithm).__name__}")
-    for key, value in stored.items():
-        heads[key].copy_(value)
-
-
-@contextmanager
-def replacing_text(path: Path) -> Iterator[TextIO]:
-    """A file to write beside `path`, which takes its place when it is whole."""
-    beside = path.with_name(path.name + ".partial")
-    with beside.open("w", newline="") as file:
-        yield file
-    os.replace(beside, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """`value` as JSON, replacing `path` at once."""
-    with replacing_text(path) as file:
-        file.write(json.dumps(value, indent=1) + "\n")
-
-
 def peak_memory_bytes(device: torch.device) -> int:
     """The most memory used so far: of the GPU, or of the process on a CPU."""
     if device.type == "cuda":
@@ -541,13 +387,6 @@ def peak_memory_bytes(device: torch.device) -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` as JSON gives them back; a number that is none becomes null."""
-    text = json.dumps(dict(values), default=str)
-    plain: dict[str, Any] = json.loads(text, parse_constant=lambda name: None)
-    return plain
 
 
 # ---- the command line ----

@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     """Train one agent. Without an algorithm, say which there are."""
     run = agents("run")
     if not argv or argv[0].startswith("-"):
-        show(_USAGE.format(algorithms=", ".join(run.algorithm_names())))
+        show(_USAGE.format(algorithms=", ".join(agents("registry").algorithm_names())))
         return 0
     name = argv[0]
     asked = parse(run.command_line(name), f"train {name}", argv[1:])

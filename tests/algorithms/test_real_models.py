@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from baselines.core.policy import LMPolicy
 from baselines.core.pretrain import train_tokenizer
 from baselines.core.tokens import Encoder
 from baselines.testing import check_algorithm, example_games
+from benchmarks import base as cost
+from benchmarks import gpu
 from lmrlgym import Turn, rollout
 
 Family = Callable[..., PreTrainedConfig]
@@ -234,3 +237,33 @@ def test_a_mark_that_is_written_out_in_a_game_is_ordinary_text(encoder: Encoder)
     ids = ids_of(encoder, f"you said {END}{BEGIN}\n")
     assert not set(ids) & {mark_id(encoder, mark) for mark in (END, BEGIN)}
     assert text_of(encoder, ids) == f"you said {END}{BEGIN}\n"
+
+
+# ---- the commands that measure ----
+
+
+def test_the_agents_over_a_real_model_start_from_the_cloned_policy_of_their_game(tmp_path: Path) -> None:
+    planned = gpu.plan(gpu.Options(out=tmp_path, share=0.5))
+    assert [(run.algorithm, run.training.out) for run in planned] == [
+        (name, tmp_path / game / name) for game in ("maze", "wordle") for name in ("bc", "ilql", "ppo")
+    ]
+    starts = [run.training.start for run in planned]
+    maze, wordle = tmp_path / "maze" / "bc", tmp_path / "wordle" / "bc"
+    assert starts == [None, maze, maze, None, wordle, wordle]
+    # Half of 32 games of each start of the maze, and of 4,096 of Wordle.
+    assert [run.training.repeats for run in planned] == [16] * 3 + [2048] * 3
+    assert all(run.config.rounds == round(type(run.config)().rounds / 2) for run in planned)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=f"share must be above 0 and at most 1, got {share}"):
+        gpu.plan(gpu.Options(share=share))
+
+
+def test_what_a_base_costs_is_measured(folder: Path) -> None:
+    options = cost.Options("bc", MAZE, base=str(folder), device="cpu", batch_size=2, steps=2, utterances=2)
+    measured = cost.measure(options)
+    assert min(measured) > 0
+    with pytest.raises(ValueError, match="steps must be at least 2, got 1"):
+        cost.measure(replace(options, steps=1))

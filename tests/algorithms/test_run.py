@@ -19,18 +19,10 @@ from safetensors.torch import load_file
 from baselines import bc
 from baselines.core.algorithm import AlgorithmConfig, Metrics
 from baselines.core.model import BASE_FILE
-from baselines.core.run import (
-    HEADS,
-    Log,
-    Run,
-    Training,
-    algorithm_names,
-    find_algorithm,
-    load_algorithm,
-    load_policy,
-    read_run,
-    train,
-)
+from baselines.core.registry import algorithm_names, find_algorithm
+from baselines.core.run import Run, Training, load_algorithm, load_policy, read_run, train
+from baselines.core.runlog import Log
+from baselines.core.store import HEADS
 from baselines.testing import small_config
 from lmrlgym import Dataset, Seeds, rollout
 from tests.conftest import GUESS

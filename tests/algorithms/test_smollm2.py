@@ -17,7 +17,7 @@ from baselines.core import smollm2
 from baselines.core.algorithm import POLICY, Algorithm, Metrics
 from baselines.core.fit import fit
 from baselines.core.model import LM, Base, load_base
-from baselines.core.run import find_algorithm
+from baselines.core.registry import find_algorithm
 from baselines.core.tokens import Encoder
 from lmrlgym import Dataset, Trajectory, Turn, rollout
 

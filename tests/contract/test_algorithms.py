@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from baselines import bc, ppo, testing
 from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics
 from baselines.core.model import LM, Base, Caches, load_base
-from baselines.core.run import HEADS, algorithm_names, find_algorithm
+from baselines.core.registry import algorithm_names, find_algorithm
+from baselines.core.store import HEADS
 from baselines.core.tokens import Tokens
 from lmrlgym import Trajectory
 

@@ -1,0 +1,79 @@
+"""What a run tells: log.jsonl, its curves in TensorBoard, and what it has used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from baselines.core.algorithm import Metrics
+from baselines.core.store import plain, replacing_text
+from lmrlgym import Trajectory, summarise
+
+
+@dataclass
+class Counters:
+    """What a run has used so far."""
+
+    seconds: float = 0.0
+    environment_steps: int = 0
+    agent_tokens: int = 0
+    partner_tokens: int = 0
+
+    def add(self, games: Sequence[Trajectory]) -> None:
+        """Count games that were played."""
+        summary = summarise(games)
+        self.environment_steps += sum(turn.is_action for game in games for turn in game.turns)
+        self.agent_tokens += summary.agent_tokens
+        self.partner_tokens += summary.partner_tokens
+
+
+class Log:
+    """log.jsonl and TensorBoard. Step metrics are averaged over a round, which is what resuming keeps."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path = folder / "log.jsonl"
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        with replacing_text(self.path) as file:
+            file.writelines(line + "\n" for line in lines if _holds_still(line, keep))
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=keep + 1)
+        self._waiting: list[Metrics] = []
+
+    def step(self, metrics: Metrics) -> None:
+        """Metrics of one gradient step."""
+        self._waiting.append(metrics)
+
+    def flush(self, gradient_steps: int) -> Metrics:
+        """Write the mean of the waiting step metrics."""
+        waiting, self._waiting = self._waiting, []
+        means = {key: sum(m[key] for m in waiting) / len(waiting) for key in (waiting[0] if waiting else {})}
+        self.write("step", gradient_steps, means)
+        return means
+
+    def write(self, kind: str, gradient_steps: int, values: Mapping[str, Any]) -> None:
+        """One line, and its numbers as curves."""
+        record = plain({"kind": kind, "gradient_steps": gradient_steps, **values})
+        with self.path.open("a") as file:
+            file.write(json.dumps(record, allow_nan=False) + "\n")
+        for key, value in values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                self._board.add_scalar(f"{kind}/{key}", value, gradient_steps)
+
+    def close(self) -> None:
+        """Write what TensorBoard holds back."""
+        self._board.close()
+
+
+def _holds_still(line: str, keep: int) -> bool:
+    """Whether a line of a log belongs to what a checkpoint after `keep` gradient steps knows of."""
+    try:
+        record = json.loads(line)
+    except ValueError:  # the run was killed while it wrote
+        return False
+    if record["kind"] in ("rollout", "result"):  # written after the checkpoint of their step
+        return bool(record["gradient_steps"] < keep and record["kind"] == "rollout")
+    return bool(record["gradient_steps"] <= keep)
