@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import gymnasium
 import torch
@@ -101,7 +101,7 @@ class Run:
 
     def __init__(self, name: str, training: Training, config: AlgorithmConfig, folder: Path) -> None:
         self.name, self.training, self.config, self.folder = name, training, config, folder
-        self.data = None if config.games else load_dataset(self._data_name())
+        self.data = None if config.games else load_dataset(self._data_name(), training.env)
         self.algorithm = build(name, training, config)
         self.progress = new_progress(self.algorithm)
         self.counters = Counters()
@@ -235,13 +235,23 @@ class Run:
             **dataclasses.asdict(self.counters),
             "peak_memory_bytes": peak_memory_bytes(lm.device),
             **{f"evaluation_{key}": value for key, value in summary._asdict().items()},
-            **{
-                f"score_{scoring}": normalise(
-                    training.env, summary.return_mean, scoring, **training.env_kwargs
-                )
-                for scoring in ("optimal", "lmrl2023")
-            },
+            "gamma_per_turn": self._gamma_per_turn(summary),
+            **{f"score_{scoring}": self._score(summary, scoring) for scoring in ("optimal", "lmrl2023")},
         }
+
+    def _gamma_per_turn(self, summary: Summary) -> float | None:
+        """gamma counts per token: what it comes to for an utterance of the length just played."""
+        gamma = dataclasses.asdict(self.config).get("gamma")
+        turns = summary.length * (summary.episodes - summary.partner_errors)
+        return None if gamma is None or not turns else float(gamma ** (summary.agent_tokens / turns))
+
+    def _score(self, summary: Summary, scoring: Literal["optimal", "lmrl2023"]) -> float | None:
+        """None for a game without references, such as a user's own."""
+        try:
+            score = normalise(self.training.env, summary.return_mean, scoring, **self.training.env_kwargs)
+        except ValueError:
+            return None
+        return score
 
     def _checkpoint(self) -> None:
         beside = self.folder / "checkpoint.partial"
@@ -295,12 +305,16 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return known[name]
 
 
-def load_dataset(name: str) -> Dataset:
-    """As `Dataset.load`, but raises `ValueError` for one that is not there, too."""
+def load_dataset(name: str, env_id: str) -> Dataset:
+    """The dataset `name`. Raises `ValueError` if it is not there or holds games of another environment."""
     try:
-        return Dataset.load(name)
+        data = Dataset.load(name)
     except FileNotFoundError as error:
         raise ValueError(str(error)) from error
+    others = {game.env_id for game in data} - {env_id}
+    if others:
+        raise ValueError(f"{name} holds games of {', '.join(sorted(others))}, not of {env_id}")
+    return data
 
 
 def default_dataset(env_id: str, env_kwargs: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from baselines.core.run import Run, Training, load_algorithm, load_policy, read_
 from baselines.core.runlog import Log
 from baselines.core.store import HEADS
 from baselines.testing import small_config
-from lmrlgym import Dataset, Seeds, rollout
+from lmrlgym import Dataset, Seeds, Summary, rollout
 from tests.conftest import GUESS
 
 MAZE = "lmrlgym/Maze-v0"
@@ -427,6 +427,20 @@ def test_a_wrong_input_is_one_clear_error_and_leaves_nothing_behind(
         train("ilql", replace(training, **changes), small("ilql"))
     assert "\n" not in str(found.value)
     assert not out(training).exists()
+
+
+def test_a_dataset_of_another_environment_is_refused(training: Training) -> None:
+    asked = replace(training, env="lmrlgym/MazePartial-v0")
+    with pytest.raises(ValueError, match=r"holds games of lmrlgym/Maze-v0, not of lmrlgym/MazePartial-v0"):
+        train("bc", asked, small("bc"))
+    assert not out(training).exists()
+
+
+def test_gamma_is_told_per_turn(training: Training) -> None:
+    run = Run("mc_returns", training, small("mc_returns", gamma=0.5), out(training))
+    # 12 tokens in 2 games of 3 turns each: two tokens a turn, so 0.5 ** 2
+    summary = Summary(2, -3.0, -3.0, -3.0, 0.0, 3.0, 0, 12, 0)
+    assert run._gamma_per_turn(summary) == 0.25
 
 
 def test_an_unknown_algorithm_is_refused_and_the_known_ones_are_named(training: Training) -> None:
