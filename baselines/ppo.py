@@ -12,8 +12,10 @@ sampled. kappa follows its target if one is given: kappa *= 1 + clip(KL / target
 
 Deviations from the 2023 release: dropout is off, so the first ratio is 1. The policy and V are two
 LoRA adapters over one frozen base, where the release shares a trunk: the squared errors of V, hundreds
-of times larger than L_pi, were seen to ruin a shared adapter. pi_0 is a frozen copy of the policy's.
-The KL that steers kappa is E[exp(-x) - 1 + x] with x = log pi_old - log pi_0; the release has -x.
+of times larger than L_pi, were seen to ruin a shared adapter. V begins at the mean return of the first
+round and learns alone for a few rounds; a round's policy steps end early once the policy has gone far
+(`kl_stop`). pi_0 is a frozen copy of the policy's adapter. The KL that steers kappa is
+E[exp(-x) - 1 + x] with x = log pi_old - log pi_0; the release has -x.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from torch import Tensor, nn
 
 from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, said
 from baselines.core.model import LM, Head
-from baselines.core.tokens import Tokens, action_tokens, final_states, stack
+from baselines.core.tokens import Tokens, action_tokens, final_states, returns_to_go, stack
 from lmrlgym import Trajectory
 
 INITIAL, VALUE = "initial", "value"
@@ -102,7 +104,7 @@ class PPO(Algorithm):
 
         learning_rate: float = 1e-3
         """AdamW's learning rate at the start"""
-        rounds: int = 15
+        rounds: int = 24
         """rounds of training; a run can be resumed after each. Online, every round plays new games"""
         steps: int = 16
         """gradient steps a round"""
@@ -122,14 +124,17 @@ class PPO(Algorithm):
         """c_V: how far V may move"""
         value_weight: float = 1.0
         """w"""
+        value_rounds: int = 3
+        """first rounds in which only V learns: while V knows nothing, far from the goal every move looks
+        bad, and the policy would flee to text that is no move"""
+        kl_stop: float = 0.03
+        """KL a token from the round's beginning past which only V goes on learning; 0: no such end"""
         kl_weight: float = 0.005
         """kappa: the price of leaving the starting policy"""
         kl_target: float = 0.0
         """KL a token that kappa steers to; 0 keeps kappa"""
         kl_horizon: float = 10_000.0
         """how slowly kappa is steered"""
-        head_bias: float = -1.0
-        """what V says before training"""
 
     config: Config
     needs_policy = True
@@ -139,9 +144,11 @@ class PPO(Algorithm):
         super().__init__(lm, config, context)
         lm.add_adapter(INITIAL, config.rank, config.seed)
         lm.add_adapter(VALUE, config.rank, config.seed + 1)
-        self.v = Head(lm.width, 1, config.head_bias, 10 * config.seed + 1).to(lm.device)
+        self.v = Head(lm.width, 1, 0.0, 10 * config.seed + 1).to(lm.device)
         self.register_buffer("kl_weight", torch.tensor(config.kl_weight, dtype=torch.float64))
         self.kl_weight: Tensor
+        self.register_buffer("rounds_seen", torch.tensor(0))
+        self.rounds_seen: Tensor
 
     def started(self) -> None:
         """pi_0 is the policy training starts from, and V begins from its adapter."""
@@ -154,6 +161,9 @@ class PPO(Algorithm):
         games = super().prepare(trajectories)
         if not games:
             return []
+        if not self.rounds_seen:
+            self.v.second.bias.fill_(mean_return(games, self.config.gamma))
+        self.rounds_seen += 1
         seen = [self._seen(batch) for batch in _batches(games, self.config.batch_size)]
         whole = whitened(torch.cat([batch.advantage[batch.is_action] for batch, _ in seen]))
         prepared: list[Tokens] = []
@@ -206,13 +216,15 @@ class PPO(Algorithm):
         log_prob, value = self._log_prob_and_value(batch)
         old = (batch.log_prob[said], batch.value[said], batch.advantage[said], batch.return_to_go[said])
         losses = ppo_losses(log_prob, value, old, self.config.clip, self.config.value_clip)
-        loss = losses.policy + self.config.value_weight * losses.value
         log_ratio = (log_prob - old[0]).detach()
+        kl = (torch.expm1(log_ratio) - log_ratio).mean()
+        goes_on = self.rounds_seen > self.config.value_rounds and not 0 < self.config.kl_stop < kl
+        loss = losses.policy * goes_on + self.config.value_weight * losses.value
         return loss, {
             "policy": losses.policy.item(),
             "value": losses.value.item(),
             "clipped": ((log_ratio.exp() - 1).abs() > self.config.clip).float().mean().item(),
-            "kl_step": (torch.expm1(log_ratio) - log_ratio).mean().item(),
+            "kl_step": kl.item(),
         }
 
     def learned(self) -> dict[str, nn.Parameter]:
@@ -226,6 +238,15 @@ class PPO(Algorithm):
     def adapters(self) -> list[str]:
         """The policy, pi_0 and V."""
         return [POLICY, INITIAL, VALUE]
+
+
+def mean_return(games: Sequence[Tokens], gamma: float) -> float:
+    """What is still to be earned, discounted, at an action token on average."""
+    reward = torch.cat([game.reward[game.is_action] for game in games])
+    lengths = torch.tensor([int(game.is_action.sum()) for game in games])
+    last = torch.zeros_like(reward, dtype=torch.bool)
+    last[lengths.cumsum(0) - 1] = True
+    return float(returns_to_go(reward, last, gamma).mean())
 
 
 def _batches(games: Sequence[Tokens], size: int) -> list[Tokens]:
