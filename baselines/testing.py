@@ -14,6 +14,7 @@ import json
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -107,8 +108,9 @@ def _game(turns: Sequence[Turn], is_cut: bool = False) -> Trajectory:
 
 
 def small_config(kind: type[Algorithm], **changes: Any) -> AlgorithmConfig:
-    """`kind`'s configuration, of a training that takes a moment."""
+    """`kind`'s configuration, of a training that takes a moment and in which nothing waits its turn."""
     small = {"rank": 4, "rounds": 2, "steps": 2, "batch_size": 4, "games": 0, "max_new_tokens": 4}
+    small |= {field.name: 0 for field in fields(kind.Config) if field.name == "value_rounds"}
     return kind.Config(**{**small, "learning_rate": 1e-2, "clip_norm": 0.0, **changes})
 
 

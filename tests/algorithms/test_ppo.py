@@ -25,7 +25,8 @@ from lmrlgym import Trajectory, Turn
 
 
 def algorithm(base: Base, context: int | None = None, **changes: Any) -> PPO:
-    made = started(PPO, base, small_config(PPO, head_bias=0.0, **changes), context)
+    made = started(PPO, base, small_config(PPO, **changes), context)
+    made.rounds_seen.fill_(1)  # not the first round: V is 0 everywhere and stays so
     assert isinstance(made, PPO)
     return made
 
@@ -141,6 +142,31 @@ def test_the_price_of_kl_follows_its_target_at_most_a_fifth() -> None:
     assert adapted_kl_weight(0.1, kl=2.0, target=1.0, horizon=100, count=50) == pytest.approx(0.11)
     assert adapted_kl_weight(0.1, kl=0.0, target=1.0, horizon=100, count=50) == pytest.approx(0.09)
     assert adapted_kl_weight(0.1, kl=1.1, target=1.0, horizon=100, count=50) == pytest.approx(0.105)
+
+
+def moved(made: PPO) -> list[bool]:
+    """Which of the policy's weights have a gradient."""
+    weights = made.lm.adapter(POLICY).values()
+    return [weight.grad is not None and bool(weight.grad.any()) for weight in weights]
+
+
+def test_v_begins_at_the_mean_return_and_learns_alone_at_first(base: Base) -> None:
+    made = started(PPO, base, small_config(PPO, value_rounds=1, gamma=1.0))
+    games = example_games()
+    # Every game is one window; game of n moves pays -1 a wrong one: the returns to go by hand.
+    returns = [sum(g.rewards[i:]) for g in games for i, turn in enumerate(g.turns) if turn.is_action
+               for _ in made.encoder.turn(turn)]  # fmt: skip
+    batch = stack(list(made.prepare(games)))
+    assert float(made.v.second.bias.detach()) == pytest.approx(sum(returns) / len(returns), abs=1e-5)
+    loss, _ = made.loss(batch)
+    loss.backward()
+    assert all(
+        not weight.grad.any() for weight in made.lm.adapter(POLICY).values() if weight.grad is not None
+    )
+    made.prepare(games)
+    loss, _ = made.loss(stack(list(made.prepare(games))))
+    loss.backward()
+    assert any(moved(made))
 
 
 def test_the_price_changes_once_a_round_if_there_is_a_target_and_only_then(base: Base) -> None:
