@@ -67,7 +67,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         kwargs = ", ".join(f"{key}={value}" for key, value in row["env_kwargs"].items())
         low, high = row["evaluation_return_low"], row["evaluation_return_high"]
         scores = [row["score_optimal"], row["score_lmrl2023"]]
-        optimal, paper = ("-" if score != score else f"{score:.1f}" for score in scores)
+        optimal, paper = ("-" if score is None else f"{score:.1f}" for score in scores)
         lines.append(
             f"| {name}{f' ({kwargs})' if kwargs else ''} | {row['algorithm']} | {row['seed']} "
             f"| {row['evaluation_episodes']} | {row['evaluation_return_mean']:.2f} [{low:.2f}, {high:.2f}] "
