@@ -10,6 +10,7 @@ import pytest
 from test_cli import MAZE, run
 
 import lmrlgym
+from baselines.core.demo import Row
 from lmrlgym import Dataset
 from lmrlgym.commands import agents, players
 
@@ -123,17 +124,31 @@ def test_a_damaged_run_is_one_line(content, tmp_path, capsys):
     assert "is not the folder of a training run" in capsys.readouterr().err
 
 
-def test_train_and_demo_hand_their_arguments_on(monkeypatch):
+def test_train_reads_the_algorithm_s_options_and_the_environment_s_keywords(monkeypatch):
     heard = {}
 
-    def agents_of(module):
-        return SimpleNamespace(main=lambda argv: heard.update({module: argv}))
+    def train(name, training, config):
+        heard[name] = (training.env, training.env_kwargs, config.steps)
 
-    monkeypatch.setattr("lmrlgym.commands.train.agents", agents_of)
-    monkeypatch.setattr("lmrlgym.commands.demo.agents", agents_of)
-    assert run("train", "bc", MAZE, "--steps", 3) == 0
+    monkeypatch.setattr("baselines.core.run.train", train)
+    assert run("train", "bc", MAZE, "--steps", 3, "--env-kwargs", "max_moves=7") == 0
+    assert heard == {"bc": (MAZE, {"max_moves": 7}, 3)}
+
+
+def test_demo_reads_its_options_and_prints_the_table(monkeypatch, capsys):
+    heard = []
+    row = Row(MAZE, "optimal", -6.84, -6.84, -6.84, 100.0, 100.0, 0.1, 0)
+    monkeypatch.setattr("baselines.core.demo.run", lambda options: heard.append(options.full) or [row])
     assert run("demo", "--full") == 0
-    assert heard == {"run": ["bc", MAZE, "--steps", "3"], "demo": ["--full"]}
+    assert heard == [True]
+    assert "-6.84" in capsys.readouterr().out
+
+
+def test_a_wrong_option_of_train_is_one_line(capsys):
+    assert run("train", "bc", MAZE, "--stepps", 3) == 2
+    err = capsys.readouterr().err
+    assert "--steps" in err
+    assert err.count("\n") == 1
 
 
 def test_a_foreign_package_named_baselines_is_refused_by_name(tmp_path, monkeypatch, capsys):

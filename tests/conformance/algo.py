@@ -264,6 +264,7 @@ class TablePPO(PPO):
         self.config = self.Config(gamma=inputs["gamma"], lam=inputs["lam"], kl_weight=inputs["kl_weight"])
         self.v = cast("Any", lambda hidden: (hidden @ self.lm.values)[:, None])
         self.kl_weight = torch.tensor(inputs["kl_weight"], dtype=torch.float64)
+        self.rounds_seen = torch.tensor(1)  # V is the case's table, not to be set in a first round
         self.encoder = encoder([], [])
 
 
