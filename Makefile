@@ -57,5 +57,5 @@ $(VENV)/.installed-demo: $(VENV)/.created pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed-demo
-	$(PIP) --editable '.[baselines,gguf,endpoint,dev]'
+	$(PIP) --editable '.[baselines,gguf,endpoint,chess,dev]'
 	@touch $@

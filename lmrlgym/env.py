@@ -288,10 +288,12 @@ class PartnerEnv(TextEnv):
             "prompt_tokens": usage["prompt_tokens"] + reply.prompt_tokens,
             "completion_tokens": usage["completion_tokens"] + reply.completion_tokens,
         }
-        if reply.error:
-            _LOG.warning("the partner failed: %s", reply.error)
-            return Response("\n", truncated=True, stop_reason="partner_error")
-        return self._heard(reply)
+        return self._partner_failed(reply.error) if reply.error else self._heard(reply)
+
+    def _partner_failed(self, reason: str) -> Response:
+        """What ends the game of a partner that said nothing, or nothing that the rules allow."""
+        _LOG.warning("the partner failed: %s", reason)
+        return Response("\n", truncated=True, stop_reason="partner_error")
 
 
 def replies(partner: Partner, queries: Sequence[Query]) -> list[Reply]:
