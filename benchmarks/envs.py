@@ -160,12 +160,12 @@ def import_row(repeats: int) -> Row:
 
 
 def random_actions(env_id: str, count: int = 1_000, **env_kwargs: Any) -> list[str]:
-    """What a uniformly random player says; the same in every run."""
+    """What a uniformly random player says; the same in every run, and no echo of what the game draws."""
     env = gymnasium.make(env_id, **env_kwargs).unwrapped
     assert isinstance(env, lmrlgym.TextEnv)
     env.reset(seed=0)
     candidates = env.candidates() or ("Is it alive?\n",)
-    return [candidates[i] for i in np.random.default_rng(0).integers(len(candidates), size=count)]
+    return [candidates[i] for i in np.random.default_rng([0, 1]).integers(len(candidates), size=count)]
 
 
 def env_rows(steps: int, repeats: int) -> list[Row]:

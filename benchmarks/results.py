@@ -8,8 +8,6 @@ Every row is the `result` line of a run's log: the environment's protocol, playe
 from __future__ import annotations
 
 import json
-import platform
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,20 +27,13 @@ class Options:
 
 
 def result_of(run: Path) -> dict[str, Any] | None:
-    """The `result` line of the run in `run`, with the machine and the commit; None while it has none."""
+    """The `result` line of the run in `run`; None while it has none."""
     log = run / "log.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     if not lines or lines[-1]["kind"] != "result":
         return None
-    return {**lines[-1], "machine": platform.processor() or platform.machine(), "commit": commit()}
-
-
-def commit() -> str:
-    """The short hash of the checkout."""
-    asked = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip() or "unknown"
+    result: dict[str, Any] = lines[-1]
+    return result
 
 
 def records(paths: Sequence[Path]) -> list[dict[str, Any]]:

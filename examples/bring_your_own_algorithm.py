@@ -5,9 +5,9 @@
 
     python -m examples.bring_your_own_algorithm
 
-trains and scores it; so does the command line, for any module that Python finds by its dotted path:
+trains and scores it; so does the command line, for any module that Python finds by its dotted path, from the folder you stand in or installed:
 
-    PYTHONPATH=. lmrlgym train examples.bring_your_own_algorithm lmrlgym/Maze-v0
+    lmrlgym train examples.bring_your_own_algorithm lmrlgym/Maze-v0
 """
 
 from __future__ import annotations

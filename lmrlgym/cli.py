@@ -62,6 +62,9 @@ def _dispatch(arguments: list[str]) -> int:
         raise unknown("verb", verb, VERBS)
     for stream in (sys.stdout, sys.stderr):
         _survive_any_text(stream)
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        # As with `python -m`: a user's own algorithms and games lie in the folder he stands in.
+        sys.path.insert(0, os.getcwd())
     code: int = import_module(f"lmrlgym.commands.{verb}").main(rest)
     return code
 

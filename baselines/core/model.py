@@ -100,19 +100,27 @@ class LM(nn.Module):
     Adapters are switched here and only here: `peft.set_adapter` would also make the one it
     switches to trainable and freeze the others. Dropout is always off.
 
+    `autocast` multiplies matrices in bfloat16 where whole windows are read, which is learning; acting,
+    the states between the layers and everything that heads compute keep their precision.
+
     Raises `ValueError` for a base whose states or logits are not read as a plain forward pass would
     (one that recurs, knows distance from the order of its input alone, or rescales its logits).
     """
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, *, autocast: bool = False) -> None:
         super().__init__()
         self.model: PreTrainedModel = copy.deepcopy(base.model)
+        self.autocast = False
         self.tokenizer = base.tokenizer
         self.base_name = base.name
         self.base_sha256 = base.sha256
         self.peft: PeftModel | None = None
         self._layouts: tuple[Tensor, Tensor, Layout] | None = None
         self._require_plain()
+        self.autocast = autocast
+        if autocast and self.device.type == "cpu":
+            # The fused attention was measured to be slower in bfloat16 on a CPU.
+            self.model.set_attn_implementation("eager")
 
     @property
     def width(self) -> int:
@@ -234,15 +242,16 @@ class LM(nn.Module):
     def _flat(self, found: Layout, adapter: str | None) -> Tensor:
         self._use(adapter)
         decoder = self.model.get_decoder()
-        parts = [
-            decoder(
-                input_ids=chunk.ids,
-                position_ids=chunk.positions,
-                attention_mask=None if chunk.mask is None else _additive(chunk.mask, self.model.dtype),
-                use_cache=False,
-            ).last_hidden_state
-            for chunk in found.chunks
-        ]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            parts = [
+                decoder(
+                    input_ids=chunk.ids,
+                    position_ids=chunk.positions,
+                    attention_mask=None if chunk.mask is None else _additive(chunk.mask, self.model.dtype),
+                    use_cache=False,
+                ).last_hidden_state
+                for chunk in found.chunks
+            ]
         return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
 
     def _continued(self, ids: Tensor, mask: Tensor, adapter: str | None, caches: Caches) -> Tensor:

@@ -3,7 +3,9 @@
     python -m baselines.core.pretrain --out envs_data/models/tiny-v1
 
 LoRA over a random base cannot learn, so the base must have seen the formats of the games; it is
-shown no play better than the datasets' own. Its games have seeds from `Seeds.BASE_TEXT`.
+shown no play better than the datasets' own. What a game hides may be told at the end of a
+random game ("= c r a n e"): to foretell it, a model must understand the answers, which the few good
+moves of mixed play teach slowly. Its games have seeds from `Seeds.BASE_TEXT`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,8 +26,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from baselines.core.model import weights_sha256
-from lmrlgym import Seeds, policy_named, rollout
+from baselines.core.model import load_base, weights_sha256
+from lmrlgym import Seeds, Trajectory, policy_named, rollout
 
 PAD = "<|pad|>"
 
@@ -37,9 +39,11 @@ class Source(NamedTuple):
     env_kwargs: Mapping[str, Any]
     level: str
     episodes: int
+    tells: bool = False
+    """cut the games after a random answer and tell what was hidden"""
 
 
-SOURCES = (
+_V1 = (
     Source("lmrlgym/Maze-v0", {}, "random", 300),
     Source("lmrlgym/Maze-v0", {}, "mixed", 600),
     Source("lmrlgym/Maze-v0", {"layout": "umaze"}, "random", 100),
@@ -51,6 +55,20 @@ SOURCES = (
     Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "mixed", 6_000),
 )
 
+MIXTURES = {
+    "v1": _V1,
+    "words": (
+        *_V1[:5],
+        Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "mixed", 150_000),
+        Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "random", 250_000, tells=True),
+        Source("lmrlgym/Wordle-v0", {"vocabulary": "common-40"}, "mixed", 40_000),
+        Source("lmrlgym/Wordle-v0", {"vocabulary": "common-40"}, "random", 20_000, tells=True),
+        Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "mixed", 10_000),
+        Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "random", 20_000, tells=True),
+    ),
+}
+"""What the shipped bases have read, by name."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -58,6 +76,14 @@ class Config:
 
     out: Path
     """folder to write; it must not exist"""
+    start: str = ""
+    """base to go on from, with a tokenizer of its own; "": none"""
+    mixture: str = "v1"
+    """what to read, a name in MIXTURES"""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: for the matrices of the layers; the embedding, which is also the output, keeps AdamW"""
+    bfloat16: bool = False
+    """multiply matrices in bfloat16; twice as fast where the processor can"""
     vocabulary: int = 512
     """size of the BPE vocabulary"""
     width: int = 128
@@ -72,6 +98,8 @@ class Config:
     """longest text in tokens"""
     learning_rate: float = 3e-3
     """AdamW's, with a warm-up and a cosine"""
+    muon_learning_rate: float = 5e-3
+    """Muon's, scaled to AdamW's size of steps"""
     tokens_a_step: int = 4096
     """text a gradient step"""
     longest: int = 384
@@ -142,11 +170,22 @@ def play(sources: Sequence[Source]) -> list[list[str]]:
             source.episodes,
             seed=Seeds.BASE_TEXT + number * 1_000_000,
             parallel=16,
-            env_kwargs=source.env_kwargs,
+            env_kwargs={**source.env_kwargs, **({"privileged": True} if source.tells else {})},
             progress=True,
         )
-        games += [[turn.text for turn in game.turns] for game in played]
+        texts = [[turn.text for turn in game.turns] for game in played]
+        games += _telling(texts, played, number) if source.tells else texts
     return games
+
+
+def _telling(texts: list[list[str]], played: Sequence[Trajectory], number: int) -> list[list[str]]:
+    """The games cut after a random answer, and then the word that was hidden."""
+    rng = np.random.default_rng(Seeds.BASE_TEXT + number)
+    told = []
+    for turns, game in zip(texts, played, strict=True):
+        answers = rng.integers(1, max(2, min(len(turns) // 2, 6)))
+        told.append([*turns[: 1 + 2 * int(answers)], "= " + " ".join(game.info["secret"]) + "\n"])
+    return told
 
 
 def encode(games: Sequence[list[str]], tokenizer: PreTrainedTokenizerFast, longest: int) -> list[np.ndarray]:
@@ -186,49 +225,90 @@ def batches(
 
 def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) -> dict[str, float]:
     """Next-token prediction on everything that is said, for `config.steps`."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
-    )
+    optimizers = _optimizers(model, config)
+    rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     begin, read, mean = time.perf_counter(), 0, math.nan
     text = batches(games, config.tokens_a_step, np.random.default_rng(config.seed))
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
         ids, mask = next(text)
-        rate = config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps)))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / 100)
-        hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
+        share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+        share *= min(1.0, (step + 1) / 100)
         said = mask[:, 1:]
-        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[said]), ids[:, 1:][said])
-        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+            hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
+            logits = model.lm_head(hidden[said])
+        loss = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][said])
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer, own in zip(optimizers, rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, own, strict=True):
+                group["lr"] = rate * share
+            optimizer.step()
         read += int(said.sum())
         mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
         bar.set_postfix(loss=f"{mean:.4f}", tokens=f"{read:,}")
     return {"tokens": read, "loss": round(mean, 4), "seconds": round(time.perf_counter() - begin)}
 
 
+def _optimizers(model: LlamaForCausalLM, config: Config) -> list[torch.optim.Optimizer]:
+    embedding = model.get_input_embeddings().weight
+    matrices = [p for p in model.parameters() if p.ndim == 2 and p is not embedding]
+    others = [p for p in model.parameters() if p.ndim != 2 or p is embedding]
+    adamw = {"lr": config.learning_rate, "betas": (0.9, 0.98), "weight_decay": 0.01}
+    if config.optimizer == "adamw":
+        return [torch.optim.AdamW(model.parameters(), **adamw)]
+    muon = torch.optim.Muon(
+        matrices, lr=config.muon_learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+    )
+    return [muon, torch.optim.AdamW(others, **adamw)]
+
+
+def continued(start: str, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """The base `start` with another tokenizer: a new token begins as the mean of its old tokens."""
+    base = load_base(start)
+    model = base.model
+    assert isinstance(model, LlamaForCausalLM)
+    model.requires_grad_(True).train()
+    old = model.get_input_embeddings().weight.detach().clone()
+    known = base.tokenizer.get_vocab()
+    pieces = [
+        [known[token]] if token in known else base.tokenizer.encode(tokenizer.decode([i]))
+        for i, token in enumerate(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
+    ]
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    new = model.get_input_embeddings().weight
+    with torch.no_grad():
+        for i, ids in enumerate(pieces):
+            new[i] = old[ids].mean(dim=0)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
 def main(config: Config) -> None:
     """Play, train the tokenizer and the model, and write both with the record of how."""
     if config.out.exists():
         raise SystemExit(f"{config.out} exists already; bases are versioned, not replaced")
-    games = play(SOURCES)
+    if config.mixture not in MIXTURES:
+        raise SystemExit(f"mixture must be one of {', '.join(MIXTURES)}, got {config.mixture!r}")
+    games = play(MIXTURES[config.mixture])
     tokenizer = train_tokenizer(
         ["".join(game) for game in games[:: max(1, len(games) // 20_000)]], config.vocabulary
     )
     encoded = encode(games, tokenizer, config.longest)
-    model = untrained(config, tokenizer)
+    model = continued(config.start, tokenizer) if config.start else untrained(config, tokenizer)
+    if config.bfloat16:  # the fused attention was measured to be slower there
+        model.set_attn_implementation("eager")
     result = train(model, encoded, config)
     torch.nn.Module.to(model, torch.bfloat16)
     partial = config.out.with_name(config.out.name + ".partial")
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     record = {
-        "command": f"python -m baselines.core.pretrain --out {config.out.name}",
+        "command": _command(config),
         "config": {key: value for key, value in asdict(config).items() if key != "out"},
-        "sources": [source._asdict() for source in SOURCES],
+        "sources": [source._asdict() for source in MIXTURES[config.mixture]],
         "games": len(games),
         "parameters": sum(p.numel() for p in model.parameters()),
         "weights_sha256": weights_sha256(model),
@@ -237,6 +317,15 @@ def main(config: Config) -> None:
     (partial / "card.json").write_text(json.dumps(record, indent=1) + "\n")
     os.replace(partial, config.out)
     tqdm.write(json.dumps(record, indent=1))
+
+
+def _command(config: Config) -> str:
+    words = ["python -m baselines.core.pretrain"]
+    for key, value in asdict(config).items():
+        if value != getattr(Config, key, None):
+            flag = "--" + key.replace("_", "-")
+            words.append(flag if value is True else f"{flag} {value.name if key == 'out' else value}")
+    return " ".join(words)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from baselines.core.fit import Progress, fit, new_progress, optimizer_state, res
 from baselines.core.model import LM, load_base
 from baselines.core.policy import LMPolicy
 from baselines.core.registry import find_algorithm
-from baselines.core.runlog import Counters, Log
+from baselines.core.runlog import Counters, Log, origin
 from baselines.core.store import (
     checkpoint_folder,
     plain,
@@ -84,6 +84,8 @@ class Training:
     """cpu, cuda, ... ; auto: the GPU if there is one"""
     dtype: str = "auto"
     """of the frozen base: float32, bfloat16; auto: bfloat16 on a GPU, else float32"""
+    autocast: bool = False
+    """multiply matrices in bfloat16 while learning; about twice as fast where the processor can"""
     threads: int = 0
     """torch threads; 0 leaves it alone"""
     validate_every: int = 0
@@ -125,6 +127,7 @@ class Run:
                 "base": {"name": lm.base_name, "sha256": lm.base_sha256},
                 "start": None if start is None else str(start),
                 "version": version,
+                **origin(),
             },
         )
 
@@ -232,6 +235,7 @@ class Run:
             "learned_parameters": sum(p.numel() for p in learned),
             "batch": self.config.batch_size,
             "learning_rate": self.config.learning_rate,
+            **origin(),
             **dataclasses.asdict(self.counters),
             "peak_memory_bytes": peak_memory_bytes(lm.device),
             **{f"evaluation_{key}": value for key, value in summary._asdict().items()},
@@ -285,7 +289,7 @@ def build(name: str, training: Training, config: AlgorithmConfig) -> Algorithm:
         raise ValueError(f"{training.env} is not a lmrlgym.TextEnv, got {type(env).__name__}")
     device = _device(training.device)
     base = load_base(training.base, device, _dtype(training.dtype, device))
-    return find_algorithm(name)(LM(base), config, env.context)
+    return find_algorithm(name)(LM(base, autocast=training.autocast), config, env.context)
 
 
 def _device(name: str) -> torch.device:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,32 @@ from typing import Any
 from baselines.core.algorithm import Metrics
 from baselines.core.store import plain, replacing_text
 from lmrlgym import Trajectory, summarise
+
+
+def origin() -> dict[str, str]:
+    """Where a run was made: the commit of the checkout it runs from ("+": changed), and the processor."""
+    root = str(Path(__file__).parents[2])
+
+    def git(*arguments: str) -> str:
+        try:
+            done = subprocess.run(
+                ["git", "-C", root, *arguments], capture_output=True, text=True, check=False
+            )
+        except OSError:  # no git
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    # An installed package may lie inside somebody else's checkout.
+    own = git("ls-files", "--error-unmatch", __file__)
+    commit = git("rev-parse", "--short=12", "HEAD") if own else ""
+    changed = git("status", "--porcelain", "--untracked-files=no", "lmrlgym", "baselines") if own else ""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "commit": (commit or "none") + ("+" if changed else ""),
+        "machine": names[0] if names else platform.machine(),
+    }
 
 
 @dataclass
