@@ -111,8 +111,11 @@ class Config:
 
 
 def pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    """Phrases stay whole; newlines, digits and letters that are spelt one by one stand alone."""
-    spelt = r" ?(?<![a-zA-Z])[a-z](?= [a-z](?![a-z])|\n)| ?[0-9]|\n"
+    """Phrases stay whole; newlines, digits, letters that are spelt one by one and chess men stand alone."""
+    letters = r" ?(?<![a-zA-Z])[a-z](?= [a-z](?![a-z])|\n)"
+    men = r" ?(?<![a-zA-Z])[KQRBNPkqrbnp](?= [0-9/KQRBNPkqrbnpa-hx](?![a-zA-Z])|   w)"
+    squares = r" ?(?<![a-zA-Z])[a-hx](?= [0-9x](?![a-zA-Z]))| ?/(?= )"
+    spelt = rf"{letters}|{men}|{squares}| ?[0-9]|\n"
     return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(spelt), behavior="isolated"),
