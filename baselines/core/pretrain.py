@@ -256,16 +256,24 @@ def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) 
 
 
 def _optimizers(model: LlamaForCausalLM, config: Config) -> list[torch.optim.Optimizer]:
-    embedding = model.get_input_embeddings().weight
-    matrices = [p for p in model.parameters() if p.ndim == 2 and p is not embedding]
-    others = [p for p in model.parameters() if p.ndim != 2 or p is embedding]
-    adamw = {"lr": config.learning_rate, "betas": (0.9, 0.98), "weight_decay": 0.01}
-    if config.optimizer == "adamw":
-        return [torch.optim.AdamW(model.parameters(), **adamw)]
-    muon = torch.optim.Muon(
-        matrices, lr=config.muon_learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
-    )
-    return [muon, torch.optim.AdamW(others, **adamw)]
+    matrices, others = [], list(model.parameters())
+    if config.optimizer == "muon":
+        embedding = _embedding(model)
+        matrices = [p for p in others if p.ndim == 2 and p is not embedding]
+        others = [p for p in others if p.ndim != 2 or p is embedding]
+    adamw = torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    if not matrices:
+        return [adamw]
+    rate = config.muon_learning_rate
+    muon = torch.optim.Muon(matrices, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return [muon, adamw]
+
+
+def _embedding(model: LlamaForCausalLM) -> Tensor:
+    """(V, D), which is also the output."""
+    embedding = model.get_input_embeddings()
+    assert isinstance(embedding, torch.nn.Embedding)
+    return embedding.weight
 
 
 def continued(start: str, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -274,14 +282,14 @@ def continued(start: str, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalL
     model = base.model
     assert isinstance(model, LlamaForCausalLM)
     model.requires_grad_(True).train()
-    old = model.get_input_embeddings().weight.detach().clone()
+    old = _embedding(model).detach().clone()
     known = base.tokenizer.get_vocab()
     pieces = [
         [known[token]] if token in known else base.tokenizer.encode(tokenizer.decode([i]))
-        for i, token in enumerate(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
+        for i, token in enumerate(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
     ]
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    new = model.get_input_embeddings().weight
+    new = _embedding(model)
     with torch.no_grad():
         for i, ids in enumerate(pieces):
             new[i] = old[ids].mean(dim=0)
