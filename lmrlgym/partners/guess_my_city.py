@@ -1,0 +1,382 @@
+"""The scripted partner of Guess My City: reads a question, looks the city up, words an answer.
+
+Reading goes from top to bottom of `envs_data/guess_my_city/questions.csv`: a topic is asked for if its cue
+is found, and words for its values (`words.csv`, or the table itself), or if its words alone are found
+where it has no cue. What a topic has read is taken out before the next one reads. Open questions are read by
+the cues of `open_questions.csv`. What a text asks for does not depend on the hidden city, so it is
+worked out once for every text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from numpy.random import Generator
+
+from lmrlgym.env import Query
+
+if TYPE_CHECKING:
+    from lmrlgym.envs.guess_my_city import Phrases
+
+REFUSALS = (
+    "That would give too much away.\n",
+    "You have to find that out yourself.\n",
+    "I will not tell you any names.\n",
+    "No names, please ask me something else.\n",
+)
+"""Answers to questions for a name."""
+YES, NO = (
+    ("Yes.", "Yes, that is right.", "Yes, it is so."),
+    ("No.", "No, that is wrong.", "No, it is not so."),
+)
+FALSE_NO = ("No.", "No, not there.", "No, it is somewhere else.")
+PRESENT = 2025
+"""The year from which ages count."""
+
+_OPEN = re.compile(
+    r"^(?:(?:and|so|ok|okay|well|please|then|now) )*(?:(?:can|could|would|will) (?:you|i) (?:please )?"
+    r"(?:tell|describe|give|say(?! that)|explain|name|get|have)\b"
+    r"|(?:(?:in|on|at|to|from|of|for|by|with|near) )?"
+    r"(?:what|whats|which|where|wheres|when|who|whom|whose|why|how|hows)\b|(?:tell|describe|name|give|say|explain"
+    r"|list)\b)"
+)
+_YES_NO = re.compile(
+    r"^(?:is|are|was|were|does|do|did|has|have|had|can|could|would|will|isnt|arent|doesnt)\b"
+)
+_NAME = re.compile(
+    r"\b(?:names? of|(?:city|country|town|capital)s? name|its name|your name|name (?:the|your|it|a)\b"
+    r"|(?:which|what|whats the|what is the|tell me the|say the) (?:city|country|nation|town|capital)\b"
+    r"(?! (?:like|famous|known|population|live|lives|look|border|begin|have|eat|speak|mostly|best))"
+    r"|called|spell\w*|spelled|(?:first|last|which|what|how many) letters?|letter|(?:start|begin|end)s? with"
+    r"|rhymes?|nickname|secret|answer)\b"
+)
+_HINT = re.compile(r"\b(?:hints?|clues?|something|anything|more|about (?:the|your|this) city|help)\b")
+_NOT = re.compile(r"\b(?:not|outside|except|never|other than|elsewhere than)\b")
+_OR = re.compile(r"\bor\b")
+_PLACED = re.compile(
+    r"\b(?:near|close|far|bigger|larger|smaller|north|south|east|west|like|than|from which)\b"
+)
+
+_SMALL = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_NUMBER_WORDS = {word: str(number) for number, word in enumerate(_SMALL, 1)} | {
+    "half a": "0.5", "fifteen": "15", "twenty": "20", "thirty": "30", "fifty": "50", "hundred": "100",
+}  # fmt: skip
+_WORDED = re.compile(
+    rf"\b({'|'.join(_NUMBER_WORDS)})\b(?= (?:million|billion|thousand|hundred|met|years|centur))"
+)
+_NUMBER = re.compile(
+    r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)\s*(?:(st|nd|rd|th)\b)?\s*"
+    r"(million|billion|thousand|hundred|mio|m(?=\W|$)|k\b|bn\b)?"
+)
+_UNITS = {
+    "million": 1e6,
+    "mio": 1e6,
+    "m": 1e6,
+    "billion": 1e9,
+    "bn": 1e9,
+    "thousand": 1e3,
+    "k": 1e3,
+    "hundred": 100,
+}
+_LESS = re.compile(
+    r"\b(?:less|under|below|fewer|smaller|lower|after|newer|younger|later|since|maximum|at most|up to)\b"
+)
+_BETWEEN = re.compile(r"\b(?:between|from)\b")
+_PEOPLE = re.compile(r"\b(?:people|population|inhabitants|residents|citizens|live|million|persons)\b")
+_HEIGHT = re.compile(r"\b(?:met(?:er|re)s?|feet|foot|ft|above sea|altitude|elevation)\b|\d\s?m\b")
+_AGE = re.compile(
+    r"\b(?:founded|built|established|found|older|younger|newer|settled|years?|century|centuries|exist\w*|old|bc|ad"
+    r"|bce|ce|created|date\w*|before|after|since)\b"
+)
+_NATION = re.compile(r"\b(?:country|nation|state)\b")
+_CENTURY = re.compile(r"\bin the \d+(?:st|nd|rd|th) century")
+_SEA_LEVEL = re.compile(r"\babove (?:the )?sea(?: level)?")
+_FEET = 0.3048
+
+
+class Meaning(NamedTuple):
+    """What a text asks for: a fact (`mask` and how yes and no are said) or an open topic, by its name."""
+
+    kind: str
+    """"fact", "open", "hint", "name" or "nothing"."""
+    mask: int = 0
+    yes: tuple[str, ...] = ()
+    no: tuple[str, ...] = ()
+    topic: str = ""
+
+
+_NAMES, _NOTHING, _ANY_HINT = Meaning("name"), Meaning("nothing"), Meaning("hint")
+
+
+class _Topic(NamedTuple):
+    name: str
+    cue: re.Pattern[str] | None
+    any: re.Pattern[str] | None
+    mask: int | None
+    """The cities of a topic without values; None if it has values."""
+    words: Phrases | None
+    """Folded word for a value -> the cities of which the topic is true by that word."""
+    yes: tuple[str, ...]
+    no: tuple[str, ...]
+
+
+class _Found(NamedTuple):
+    mask: int
+    topic: str
+    is_worded: bool
+    """Whether the topic's own words for yes and no say the right thing."""
+
+
+class ScriptedCity:
+    """Answers truly and in varying words, and never says a name. Keeps no game state."""
+
+    def reply(self, queries: Sequence[Query]) -> list[str]:
+        return [self._answer(query) for query in queries]
+
+    def _answer(self, query: Query) -> str:
+        meaning, task, rng = understood(query.history[-1].text), query.state.task, query.rng
+        if meaning.kind == "fact":
+            return _drawn(meaning.yes if meaning.mask >> task & 1 else meaning.no, rng)
+        if meaning.kind == "nothing":
+            return _not_understood()
+        if meaning.kind == "name":
+            return _drawn(REFUSALS, rng)
+        topics = _open_answers()
+        topic = meaning.topic or _drawn(tuple(topics), rng)
+        return _drawn(topics[topic][task], rng)
+
+
+def _drawn(texts: Sequence[str], rng: Generator) -> str:
+    return texts[int(rng.random() * len(texts))]
+
+
+@lru_cache(1 << 16)
+def understood(text: str) -> Meaning:
+    """What `text` asks for."""
+    from lmrlgym.envs.guess_my_city import NO_GUESS, folded, named_city
+
+    question = folded(text).replace("ivory coast", "cote divoire")  # a country, no coast
+    if _is_name_asked(question):
+        return _NAMES
+    if (city := named_city(text)) != NO_GUESS:
+        return Meaning("fact", 1 << city if city >= 0 else 0, _lines(YES), _lines(NO))
+    if _OPEN.match(question):
+        return _open(question)
+    found = list(_numbers(text))
+    found += _facts(_SEA_LEVEL.sub("", question) if found else question)
+    if found:
+        return _combined(found, question)
+    if any(_other_cities().all_in(question)) and not _PLACED.search(question):
+        return Meaning("fact", 0, _lines(YES), _lines(FALSE_NO))
+    return _NOTHING if _YES_NO.match(question) else _open(question)
+
+
+def _is_name_asked(question: str) -> bool:
+    return _NAME.search(question) is not None
+
+
+def _open(question: str) -> Meaning:
+    for name, cue in _open_cues().items():
+        if cue.search(question):
+            return Meaning("open", topic=name)
+    return _ANY_HINT if _HINT.search(question) else _NOTHING
+
+
+def _combined(found: Sequence[_Found], question: str) -> Meaning:
+    """All facts have to be true, or one of them if the question says "or"; "not" turns it round."""
+    from lmrlgym.envs.guess_my_city import everything
+
+    mask, is_any = found[0].mask, _OR.search(question) is not None
+    for fact in found[1:]:
+        mask = mask | fact.mask if is_any else mask & fact.mask
+    if _NOT.search(question):
+        return Meaning("fact", everything() & ~mask, _lines(YES), _lines(NO))
+    if len(found) > 1 or not found[0].is_worded:
+        return Meaning("fact", mask, _lines(YES), _lines(NO))
+    topic = next(topic for topic in _topics()[0] if topic.name == found[0].topic)
+    return Meaning("fact", mask, _lines(YES) + topic.yes, _lines(NO) + topic.no)
+
+
+def _lines(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{text}\n" for text in texts)
+
+
+def _facts(question: str) -> Iterator[_Found]:
+    """What each topic reads in the question, in order; what is read is taken out."""
+    topics, words = _topics()
+    worded = {topic for phrase in words.all_in(question) for topic in words.meanings[phrase]}
+    left = f" {question} "
+    for topic in topics:
+        cue = topic.cue
+        if cue is not None and not cue.search(question):
+            continue
+        if topic.mask is not None:
+            if cue is not None and cue.search(left):
+                yield _Found(topic.mask, topic.name, True)
+                left = cue.sub("#", left, count=1)
+            continue
+        named = list(topic.words.longest_in(left)) if topic.words and topic.name in worded else []
+        for word in named:
+            yield _Found(topic.words.meanings[word] if topic.words else 0, topic.name, True)
+            left = left.replace(f" {word} ", " # ")
+        if named and cue is not None:
+            left = cue.sub("#", left)
+        elif not named and topic.any is not None and topic.any.search(left):
+            yield _Found(_union(topic), topic.name, False)
+            left = topic.any.sub("#", left)
+
+
+def _union(topic: _Topic) -> int:
+    mask = 0
+    for part in topic.words.meanings.values() if topic.words else ():
+        mask |= part
+    return mask
+
+
+def _numbers(text: str) -> Iterator[_Found]:
+    """What the question compares with a number: people, a year, an age or a height."""
+    from lmrlgym.envs.guess_my_city import above, everything
+
+    text = _WORDED.sub(lambda word: _NUMBER_WORDS[word[0]], text.casefold())
+    said = list(_NUMBER.finditer(text))[:2]
+    if not said:
+        return
+    topic = _compared(text)
+    if topic is None:
+        return
+    if _CENTURY.search(text):
+        end = 100 * float(said[0][1])
+        yield _Found(above(topic, end) & ~above(topic, end - 100), topic, False)
+        return
+    limits = [_limit(topic, number, text) for number in said]
+    if len(limits) == 2 and _BETWEEN.search(text):
+        masks = sorted((above(topic, limit) for limit in limits), key=int.bit_count)
+        yield _Found(masks[1] & ~masks[0], topic, False)
+        return
+    mask, is_less = above(topic, limits[0]), _LESS.search(text) is not None
+    if topic == "founded" and re.search(r"\bage|years old|years ago", text) is None:
+        is_less = re.search(r"\b(?:after|since|later|newer|younger)\b", text) is not None
+    yield _Found(everything() & ~mask if is_less else mask, topic, not is_less)
+
+
+def _compared(text: str) -> str | None:
+    if _HEIGHT.search(text):
+        return "elevation"
+    if _PEOPLE.search(text):
+        return "nation_population" if _NATION.search(text) else "population"
+    return "founded" if _AGE.search(text) else None
+
+
+def _limit(topic: str, number: re.Match[str], text: str) -> float:
+    """The threshold that `above` wants: millions of people, a year, or metres."""
+    value = float(number[1].replace(",", ""))
+    if number[3] and not (topic == "elevation" and number[3] == "m"):
+        value *= _UNITS[number[3]]
+    if topic in ("population", "nation_population"):
+        return value / 1e6
+    if topic == "elevation":
+        return value * _FEET if re.search(r"\b(?:feet|foot|ft)\b", text) else value
+    if number[2] and "centur" in text:
+        value = (value - 1) * 100
+    elif re.search(r"centur(?:y|ies) old|centuries ago", text):
+        return PRESENT - 100 * value
+    if re.search(r"years old|years ago|old is|older than \d[\d,]* years", text):
+        return PRESENT - value
+    return -value if re.search(r"\bb\.?c", text) else value
+
+
+# ---- the tables, read once ----
+
+
+@cache
+def _not_understood() -> str:
+    from lmrlgym.envs.guess_my_city import NOT_UNDERSTOOD
+
+    return NOT_UNDERSTOOD
+
+
+@cache
+def _open_answers() -> dict[str, tuple[tuple[str, ...], ...]]:
+    from lmrlgym.envs.guess_my_city import open_topics
+
+    return {name: topic.answers for name, topic in open_topics().items()}
+
+
+@cache
+def _open_cues() -> dict[str, re.Pattern[str]]:
+    from lmrlgym.envs.guess_my_city import open_topics
+
+    return {name: _pattern(topic.cue) for name, topic in open_topics().items()}
+
+
+@cache
+def _other_cities() -> Phrases:
+    from lmrlgym.envs.guess_my_city import Phrases, folded, rows
+
+    return Phrases({folded(row["name"]): None for row in rows("elsewhere") if row["kind"] == "city"})
+
+
+@cache
+def _topics() -> tuple[tuple[_Topic, ...], Phrases]:
+    """The topics in the order in which they read, and word -> the names of the topics that know it."""
+    from lmrlgym.envs.guess_my_city import Phrases, flags, listed, rows
+
+    found, all_words = [], dict[str, list[str]]()
+    for row in rows("questions"):
+        masks = {} if row["topic"] in flags() else _words_of(row["topic"])
+        for word in masks:
+            all_words.setdefault(word, []).append(row["topic"])
+        found.append(
+            _Topic(
+                row["topic"],
+                _pattern(row["cue"]) if row["cue"] else None,
+                _pattern(row["any"]) if row["any"] else None,
+                flags().get(row["topic"]),
+                Phrases(masks) if masks else None,
+                tuple(f"Yes, {phrase}.\n" for phrase in listed(row["yes"], "|")),
+                tuple(f"No, {phrase}.\n" for phrase in listed(row["no"], "|")),
+            )
+        )
+    return tuple(found), Phrases(all_words)
+
+
+def _words_of(topic: str) -> dict[str, int]:
+    """Folded word -> the cities of which a topic is true by that word."""
+    from lmrlgym.envs.guess_my_city import NUMBERS, countries_of, display, facts, folded, holding, rows
+
+    if topic in NUMBERS:
+        return {}
+    found: dict[str, int] = {}
+    for (about, value), words in display().items():
+        for word in words if about == topic else ():
+            found[folded(word)] = found.get(folded(word), 0) | holding(topic).get(value, 0)
+    for value, mask in holding(topic).items():
+        if (topic, value) not in display() or topic in ("industries", "sports"):
+            found[folded(value)] = found.get(folded(value), 0) | mask
+    if topic in ("country", "neighbours"):
+        abroad = [folded(row["name"]) for row in rows("elsewhere") if row["kind"] == "country"]
+        found = dict.fromkeys(abroad, 0) | found
+        for i, city in enumerate(facts()):
+            for name in countries_of(city):
+                other = 1 << i if topic == "country" else holding(topic).get(city["country"], 0)
+                found[folded(name)] = found.get(folded(name), 0) | other
+    if topic == "languages":
+        found = dict.fromkeys(_UNSPOKEN, 0) | found
+    return found
+
+
+_UNSPOKEN = (
+    "albanian", "armenian", "bulgarian", "catalan", "croatian", "czech", "danish", "dutch", "esperanto",
+    "estonian", "finnish", "georgian", "greek", "hebrew", "icelandic", "irish", "kazakh", "khmer",
+    "klingon", "lao", "latvian", "lithuanian", "maltese", "maori", "mongolian", "nepali", "norwegian",
+    "pashto", "polish", "serbian", "sinhala", "slovak", "slovene", "somali", "swedish", "welsh", "xhosa",
+    "zulu",
+)  # fmt: skip
+"""Languages that no city of the table speaks, so that the answer can be no."""
+
+
+def _pattern(cue: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{cue})(?!\w)")
