@@ -77,7 +77,7 @@ def policy_named(name: str, env_id: str, **env_kwargs: Any) -> Policy:
     key = key_of(env_id)
     levels: Mapping[str, Any] = _module(f"lmrlgym.policies.{key}").LEVELS if _exists("policies", key) else {}
     if name == "best" and _exists("solvers", key):
-        return SolverPolicy(_module(f"lmrlgym.solvers.{key}").solver(env_id, **env_kwargs))
+        return SolverPolicy(solver_of(env_id, **env_kwargs))
     if name in levels:
         made: Policy = levels[name](**env_kwargs)
         return made
@@ -88,6 +88,12 @@ def policy_named(name: str, env_id: str, **env_kwargs: Any) -> Policy:
     known = sorted({*levels, "random"} | ({"scripted", "behaviour"} if "mixed" in levels else set()))
     known += ["best"] if _exists("solvers", key) else []
     raise ValueError(f"{env_id} has no player {name!r}; there are: {', '.join(known)}")
+
+
+def solver_of(env_id: str, **env_kwargs: Any) -> Any | None:
+    """The solver of `env_id` made with `env_kwargs`; None for a game that has none."""
+    key = key_of(env_id)
+    return _module(f"lmrlgym.solvers.{key}").solver(env_id, **env_kwargs) if _exists("solvers", key) else None
 
 
 class SolverPolicy:
@@ -117,7 +123,7 @@ def evaluate(
     `episodes` is the most games to play; fewer than the protocol's are spread evenly over its tasks.
     Game i of n has seed `seed` + i and, where tasks are played one by one, task i * tasks // n.
     """
-    plan = protocol(env_id)
+    plan = protocol(env_id, **env_kwargs)
     count = plan.repeats if repeats is None else repeats
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"repeats must be a positive whole number, got {repeats!r}")

@@ -114,10 +114,21 @@ def references(env_id: str) -> list[Reference]:
     return [_from_entry(env_id, entry) for entry in _entries(env_id)]
 
 
-def protocol(env_id: str) -> Protocol:
-    """How `env_id` is evaluated. An id without references: 1,024 games with drawn tasks."""
+def protocol(env_id: str, **env_kwargs: Any) -> Protocol:
+    """How `env_id` is evaluated: as the configuration with references that agrees most with `env_kwargs`.
+
+    An id without references: 1,024 games with drawn tasks.
+    """
     entries = _entries(env_id)
-    return _protocol(entries[0]) if entries else Protocol(False, 1024)
+    if not entries:
+        return Protocol(False, 1024)
+    wanted = _completed(env_id, env_kwargs)
+
+    def agreeing(entry: Mapping[str, Any]) -> int:
+        filed = _completed(env_id, entry["env_kwargs"])
+        return sum(filed.get(name) == value for name, value in wanted.items())
+
+    return _protocol(max(entries, key=agreeing))
 
 
 def key_of(env_id: str) -> str:

@@ -51,6 +51,8 @@ CORE = (
 """The rooms of baselines.core, each of which may import those before it."""
 PARENTS = {"filtered_bc": "bc"}
 """The algorithms that are variants of another."""
+VARIANTS = {"chess_endgames": "chess"}
+"""The games that are variants of another and share its rules."""
 LIGHT = {"gymnasium", "numpy"}
 """What lmrlgym may import from others as soon as it is imported itself."""
 
@@ -120,9 +122,11 @@ def is_allowed(found: Import) -> bool:
     if here in OUTER:
         return True
     there = found.target[1] if len(found.target) > 1 else "__init__"
+    if (here, there) == ("policies", "solvers"):
+        return found.target[2:] == (found.file.stem,)
     if there == ENVS and here in ("policies", "solvers", "partners"):
-        # The rules of its own game only; partners reach them from inside functions.
-        is_own = found.target[2:] == (found.file.stem,)
+        # The rules of its own game only, or of its parent; partners reach them from inside functions.
+        is_own = found.target[2:] in ((found.file.stem,), (VARIANTS.get(found.file.stem),))
         return is_own and (found.is_lazy or here != "partners")
     return there == here or there in ARROWS[here]
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lmrlgym.collection import evaluate
+from lmrlgym.collection import evaluate, solver_of
 from lmrlgym.commands.options import EnvId, Flag, Keywords, keywords, made, output, parse, registered
 from lmrlgym.commands.players import Player, player_of, run_of
 from lmrlgym.commands.terminal import show, table, watched
@@ -18,6 +18,7 @@ from lmrlgym.dataset import Dataset
 from lmrlgym.policies.language_model import MAX_TOKENS
 from lmrlgym.references import SCORINGS, Scoring, normalise, reference
 from lmrlgym.rollouts import Summary, summarise
+from lmrlgym.solvers import KnowsRegret
 from lmrlgym.types import Seeds, Trajectory
 
 
@@ -66,7 +67,17 @@ class Result:
     scores: Mapping[Scoring, float]
     """NaN where there is none; `reasons` then says why."""
     reasons: Mapping[Scoring, str]
+    regret: Regret | None
+    """None unless the game's solver knows regrets."""
     seconds: float
+
+
+@dataclass(frozen=True)
+class Regret:
+    """What an action lost against the best one, on average over all actions of all games."""
+
+    mean: float
+    unit: str
 
 
 def main(argv: Sequence[str]) -> int:
@@ -123,7 +134,22 @@ def _result(
     scores, reasons = {}, {}
     for scoring in SCORINGS:
         scores[scoring], reasons[scoring] = _score(env_id, env_kwargs, summary.return_mean, scoring)
-    return Result(env_id, env_kwargs, options.policy, options.seed, summary, scores, reasons, seconds)
+    regret = _regret(env_id, env_kwargs, games)
+    return Result(env_id, env_kwargs, options.policy, options.seed, summary, scores, reasons, regret, seconds)
+
+
+def _regret(env_id: str, env_kwargs: Mapping[str, Any], games: Sequence[Trajectory]) -> Regret | None:
+    """By the game's solver, if there is one that knows regrets."""
+    best = solver_of(env_id, **env_kwargs)
+    if not isinstance(best, KnowsRegret):
+        return None
+    regrets = [
+        best.regret(game.turns[:i], turn.text)
+        for game in games
+        for i, turn in enumerate(game.turns)
+        if turn.is_action
+    ]
+    return Regret(sum(regrets) / len(regrets), best.regret_unit)
 
 
 def _score(
@@ -151,6 +177,7 @@ def _rows(result: Result) -> list[list[str]]:
         ["mean return", f"{summary.return_mean:.2f} [{summary.return_low:.2f}, {summary.return_high:.2f}]"],
         ["success", f"{100 * summary.success:.1f} %"],
         ["mean length", f"{summary.length:.1f} turns"],
+        *([["mean regret", f"{result.regret.mean:.2f} {result.regret.unit}"]] if result.regret else []),
         *([f"score {name}", _spelt(result.scores[name], result.reasons[name])] for name in SCORINGS),
         ["agent tokens", str(summary.agent_tokens)],
         ["partner tokens", str(summary.partner_tokens)],
@@ -172,6 +199,7 @@ def _record(result: Result) -> dict[str, Any]:
         "policy": result.policy,
         "seed": result.seed,
         **result.summary._asdict(),
+        **({"regret_mean": result.regret.mean, "regret_unit": result.regret.unit} if result.regret else {}),
         **{f"score_{name}": score for name, score in result.scores.items()},
         **{f"score_{name}_note": reason for name, reason in result.reasons.items()},
         "seconds": round(result.seconds, 3),

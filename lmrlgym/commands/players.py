@@ -35,7 +35,7 @@ class TrainedRun:
     env_kwargs: Mapping[str, Any]
 
     def checked_keywords(self, env_id: str, env_kwargs: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
-        """The keywords to play with: those given, else the run's.
+        """The keywords to play with: the run's, but `split` as given.
 
         Raises `ValueError` for another environment than the run's, unless `force`.
         """
@@ -45,12 +45,15 @@ class TrainedRun:
             raise ValueError(
                 f"{self.folder} was trained on {self.env_id}, not {env_id}; --force plays it anyway"
             )
-        if env_kwargs and json_values(env_kwargs) != dict(self.env_kwargs):
+        given, own = json_values(env_kwargs), dict(self.env_kwargs)
+        # What was learned on one split is there to be tested on the other.
+        split = {"split": given.pop("split")} if "split" in given else {}
+        if given and given != {name: value for name, value in own.items() if name not in split}:
             raise ValueError(
                 f"{self.folder} was trained with {dict(self.env_kwargs)}, not {dict(env_kwargs)}; "
                 "--force plays it anyway"
             )
-        return dict(self.env_kwargs)
+        return own | split
 
 
 def run_of(name: str) -> TrainedRun | None:

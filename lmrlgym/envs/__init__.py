@@ -8,6 +8,10 @@ ENTRY_POINTS = {
     "lmrlgym/Maze-v0": ("lmrlgym.envs.maze:MazeEnv", "lmrlgym.envs.maze:maze_vector"),
     "lmrlgym/MazePartial-v0": ("lmrlgym.envs.maze:MazePartialEnv", "lmrlgym.envs.maze:maze_partial_vector"),
     "lmrlgym/Chess-v0": ("lmrlgym.envs.chess:ChessEnv", "lmrlgym.envs.chess:chess_vector"),
+    "lmrlgym/ChessEndgames-v0": (
+        "lmrlgym.envs.chess_endgames:ChessEndgamesEnv",
+        "lmrlgym.envs.chess_endgames:chess_endgames_vector",
+    ),
     "lmrlgym/Wordle-v0": ("lmrlgym.envs.wordle:WordleEnv", "lmrlgym.envs.wordle:wordle_vector"),
 }
 """id -> (entry point, vector entry point); strings, so that nothing is imported before it is made."""
