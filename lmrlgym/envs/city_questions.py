@@ -47,6 +47,7 @@ class Question(NamedTuple):
     texts: tuple[str, ...]
     parts: tuple[int, ...]
     reads: Mapping[str, int] = {}
+    is_guess: bool = False
 
     def left_after(self, answer: str) -> int:
         """The cities that may answer so; all of them if the answer tells nothing."""
@@ -150,7 +151,9 @@ def guess_questions(compat: bool = False) -> tuple[Question, ...]:
     """[city] -> the question whether it is this city, by its usual name, or by that of the 2023 list."""
     names = (city["word"].split(",")[0].title() if compat else city["name"] for city in facts())
     named = (tuple(text.format(name) for text in GUESSES) for name in names)
-    return tuple(Question(texts, (1 << i, everything() & ~(1 << i))) for i, texts in enumerate(named))
+    return tuple(
+        Question(texts, (1 << i, everything() & ~(1 << i)), is_guess=True) for i, texts in enumerate(named)
+    )
 
 
 @cache

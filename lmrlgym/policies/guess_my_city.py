@@ -30,7 +30,7 @@ from lmrlgym.policies import FrequencyPolicy, uniform_policy
 from lmrlgym.types import Action, History
 
 MIXED_SKILL = 0.3
-MIXED_LAST_GUESSES = 3
+MIXED_LAST_GUESSES = 2
 FEW = 2
 """The expert guesses as soon as so few cities are left: a question would cost as much."""
 
