@@ -5,7 +5,8 @@
 
     python -m examples.bring_your_own_algorithm
 
-trains and scores it; so does the command line, for any module that Python finds by its dotted path, from the folder you stand in or installed:
+trains and scores it; so does the command line, for any module that Python finds
+by its dotted path, installed or in the folder you stand in:
 
     lmrlgym train examples.bring_your_own_algorithm lmrlgym/Maze-v0
 """

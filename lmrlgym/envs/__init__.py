@@ -12,6 +12,19 @@ ENTRY_POINTS = {
         "lmrlgym.envs.chess_endgames:ChessEndgamesEnv",
         "lmrlgym.envs.chess_endgames:chess_endgames_vector",
     ),
+    "lmrlgym/TextNav-v0": ("lmrlgym.envs.text_nav:TextNavEnv", "lmrlgym.envs.text_nav:text_nav_vector"),
+    "lmrlgym/TextNavPartial-v0": (
+        "lmrlgym.envs.text_nav:TextNavPartialEnv",
+        "lmrlgym.envs.text_nav:text_nav_partial_vector",
+    ),
+    "lmrlgym/CarDealer-v0": (
+        "lmrlgym.envs.car_dealer:CarDealerEnv",
+        "lmrlgym.envs.car_dealer:car_dealer_vector",
+    ),
+    "lmrlgym/GuessMyCity-v0": (
+        "lmrlgym.envs.guess_my_city:GuessMyCityEnv",
+        "lmrlgym.envs.guess_my_city:guess_my_city_vector",
+    ),
     "lmrlgym/Wordle-v0": ("lmrlgym.envs.wordle:WordleEnv", "lmrlgym.envs.wordle:wordle_vector"),
 }
 """id -> (entry point, vector entry point); strings, so that nothing is imported before it is made."""

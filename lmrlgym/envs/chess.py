@@ -6,12 +6,17 @@ imported when a game is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmrlgym.env import Partner, PartnerEnv, Query, Reply, Response
-from lmrlgym.partners.chess import partner_named, require_python_chess
+from lmrlgym.partners.chess import (
+    BuiltinPartner,
+    RandomPartner,
+    StockfishPartner,
+    require_python_chess,
+)
 from lmrlgym.vector import vectorise
 
 if TYPE_CHECKING:
@@ -26,6 +31,20 @@ class ChessState:
     """What a partner knows: the position, its side to move."""
 
     fen: str
+
+
+ENGINES: Mapping[str, Callable[..., Partner]] = {
+    "builtin": BuiltinPartner,
+    "stockfish": StockfishPartner,
+    "random": RandomPartner,
+}
+
+
+def engine(name: str, **settings: Any) -> Partner:
+    """The engine of that name, which plays either side. Raises `ValueError` for an unknown name."""
+    if name not in ENGINES:
+        raise ValueError(f"partner must be {', '.join(ENGINES)} or a Partner, got {name!r}")
+    return ENGINES[name](**settings)
 
 
 def spoken_move(san: str) -> str:
@@ -153,7 +172,10 @@ class ChessEnv(PartnerEnv):
     ) -> None:
         require_python_chess()
         super().__init__(
-            partner=partner_named(partner), compat=compat, privileged=privileged, render_mode=render_mode
+            partner=engine(partner) if isinstance(partner, str) else partner,
+            compat=compat,
+            privileged=privileged,
+            render_mode=render_mode,
         )
         if isinstance(max_moves, bool) or not isinstance(max_moves, int) or max_moves < 1:
             raise ValueError(f"max_moves must be a positive whole number, got {max_moves!r}")

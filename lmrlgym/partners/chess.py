@@ -6,10 +6,15 @@ draws come from the query's random stream and it keeps nothing from one query to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lmrlgym.env import Partner, Query
+from numpy.random import Generator
+
+from lmrlgym.env import Query, Reply
+from lmrlgym.partners import uci
 
 if TYPE_CHECKING:
     import chess
@@ -204,14 +209,106 @@ def _first(pair: tuple[int, chess.Move]) -> int:
     return pair[0]
 
 
-PARTNERS: Mapping[str, Callable[[], Partner]] = {"builtin": BuiltinPartner, "random": RandomPartner}
-"""Name -> what makes the partner."""
+# ---- stockfish ----
+
+WEAKEST, STRONGEST = 1350, 2850
+"""The range of Stockfish 15.1's UCI_Elo. The paper's 1200 lies below it and was played as 1350."""
+_CHOICES = 4
+"""Among so many of its best moves a limited Stockfish chooses."""
+_NODES = 10_000
+_PAWN, _CENTIPAWNS = 126, 3.61
+"""Stockfish 15.1's own units: a pawn in the middle game, and a hundredth of what it tells as a pawn."""
+_MATE_VALUE = 32_000
 
 
-def partner_named(partner: str | Partner) -> Partner:
-    """The partner of that name, or `partner` itself. Raises `ValueError` for an unknown name."""
-    if not isinstance(partner, str):
-        return partner
-    if partner not in PARTNERS:
-        raise ValueError(f"partner must be {', '.join(PARTNERS)} or a Partner, got {partner!r}")
-    return PARTNERS[partner]()
+class StockfishPartner:
+    """Stockfish on one thread, its memory cleared before every move: a move depends on nothing before it.
+
+    `elo` is its strength, None its full strength; below `WEAKEST` it plays as `WEAKEST`. A search
+    ends after `nodes`, and a limited one (UCI_LimitStrength) at the depth at which Stockfish chooses.
+
+    Of itself a limited Stockfish chooses among its four best moves with numbers seeded by the clock.
+    Here the same choice, by the same formula, draws from the game's stream: as strong, and a seed
+    fixes the game. An engine silent for `guard_seconds` counts as hung, a partner's error.
+    """
+
+    def __init__(
+        self,
+        elo: float | None = WEAKEST,
+        nodes: int = _NODES,
+        guard_seconds: float = uci.GUARD_SECONDS,
+    ) -> None:
+        if elo is not None and not 0 <= elo <= STRONGEST:
+            raise ValueError(f"elo must be from 0 to {STRONGEST} or None, got {elo!r}")
+        if nodes < 1:
+            raise ValueError(f"nodes must be at least 1, got {nodes!r}")
+        self.elo = None if elo is None else max(elo, WEAKEST)
+        self.nodes = nodes
+        self.guard_seconds = guard_seconds
+        self.program = stockfish_program()
+
+    def reply(self, queries: Sequence[Query]) -> list[str | Reply]:
+        return [self._answer(query) for query in queries]
+
+    def _answer(self, query: Query) -> str | Reply:
+        # Stockfish 15.1's skill level from 0 to 20; it makes its choice at depth 1 + level.
+        skill = 20.0 if self.elo is None else ((self.elo - 1346.6) / 143.4) ** (1 / 0.806)
+        limits = f"nodes {self.nodes}" if self.elo is None else f"depth {1 + int(skill)} nodes {self.nodes}"
+        commands = [
+            "setoption name Threads value 1",
+            f"setoption name MultiPV value {1 if self.elo is None else _CHOICES}",
+            f"setoption name UCI_LimitStrength value {'false' if self.elo is None else 'true'}",
+            *([] if self.elo is None else [f"setoption name UCI_Elo value {int(self.elo)}"]),
+            "ucinewgame",
+            f"position fen {query.state.fen}",
+            f"go {limits}",
+        ]
+        try:
+            lines = uci.ask(self.program, commands, "bestmove", self.guard_seconds)
+        except uci.EngineError as error:
+            return Reply("", error=str(error))
+        choices = {} if self.elo is None else _choices(lines)
+        return _chosen(choices, skill, query.rng) if choices else lines[-1].split(" ")[1]
+
+
+def _choices(lines: Sequence[str]) -> dict[int, tuple[str, int]]:
+    """Rank -> (move, value in Stockfish's own units), as last told in `info` lines."""
+    found: dict[int, tuple[str, int]] = {}
+    for line in lines:
+        words = line.split(" ")
+        if words[0] == "info" and "multipv" in words and "pv" in words and "score" in words:
+            kind, number = words[words.index("score") + 1 :][:2]
+            value = float(number)
+            if kind == "mate":
+                value = _MATE_VALUE - 2 * value + 1 if value > 0 else -_MATE_VALUE - 2 * value
+            else:
+                value *= _CENTIPAWNS
+            found[int(words[words.index("multipv") + 1])] = (words[words.index("pv") + 1], round(value))
+    return found
+
+
+def _chosen(choices: Mapping[int, tuple[str, int]], skill: float, rng: Generator) -> str:
+    """Stockfish's choice (`Skill::pick_best` of 15.1): values rise by chance and by how far they lag."""
+    values = [choices[rank] for rank in sorted(choices)]
+    top = values[0][1]
+    spread, weakness = min(top - values[-1][1], _PAWN), 120 - 2 * skill
+    best, highest = "", -2 * _MATE_VALUE
+    for move, value in values:
+        raised = value + int((weakness * (top - value) + spread * int(rng.integers(int(weakness)))) / 128)
+        if raised >= highest:
+            best, highest = move, raised
+    return best
+
+
+def stockfish_program() -> str:
+    """The path of Stockfish. Raises `FileNotFoundError` naming the package if there is none."""
+    named = os.environ.get("LMRLGYM_STOCKFISH", "")
+    # Debian installs games where the superuser's PATH does not look.
+    found = shutil.which(named or "stockfish") or (None if named else shutil.which("/usr/games/stockfish"))
+    if found is None:
+        where = f"LMRLGYM_STOCKFISH is {named!r}" if named else "it is not on the PATH"
+        raise FileNotFoundError(
+            f"stockfish was not found ({where}): install the package stockfish (apt-get install stockfish), "
+            "or name the program in LMRLGYM_STOCKFISH"
+        )
+    return found
