@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 import lmrlgym
+from lmrlgym.envs import ENTRY_POINTS
 
 ROOT = Path(__file__).parents[1]
 ENVS = "envs"
@@ -53,6 +54,8 @@ PARENTS = {"filtered_bc": "bc"}
 """The algorithms that are variants of another."""
 VARIANTS = {"chess_endgames": "chess"}
 """The games that are variants of another and share its rules."""
+KEYS = {entry.partition(":")[0].rpartition(".")[2] for entry, _ in ENTRY_POINTS.values()}
+"""The files of `envs` that hold a registered game."""
 LIGHT = {"gymnasium", "numpy"}
 """What lmrlgym may import from others as soon as it is imported itself."""
 
@@ -106,7 +109,21 @@ def room(file: Path) -> str:
     return file.relative_to(ROOT).with_suffix("").parts[1]
 
 
+def key(file: Path) -> str:
+    """The game of a file: `twenty_questions` for partners/twenty_questions_words.py.
+
+    A file named after a game, or after it and a part, is that game's; the longest game counts.
+    """
+    own = [key for key in KEYS if f"{file.stem}_".startswith(f"{key}_")]
+    return max(own, key=len, default=file.stem)
+
+
 SUITE, AGENTS = all_imports("lmrlgym"), all_imports("baselines")
+
+
+def test_parts_of_a_game_are_named_after_it():
+    named = {"twenty_questions_words": "twenty_questions", "chess_endgames": "chess_endgames", "uci": "uci"}
+    assert {stem: key(ROOT / f"{stem}.py") for stem in named} == named
 
 
 def test_every_room_has_its_arrows():
@@ -123,10 +140,10 @@ def is_allowed(found: Import) -> bool:
         return True
     there = found.target[1] if len(found.target) > 1 else "__init__"
     if (here, there) == ("policies", "solvers"):
-        return found.target[2:] == (found.file.stem,)
+        return found.target[2:] == (key(found.file),)
     if there == ENVS and here in ("policies", "solvers", "partners"):
         # The rules of its own game only, or of its parent; partners reach them from inside functions.
-        is_own = found.target[2:] in ((found.file.stem,), (VARIANTS.get(found.file.stem),))
+        is_own = found.target[2:] in ((key(found.file),), (VARIANTS.get(key(found.file)),))
         return is_own and (found.is_lazy or here != "partners")
     return there == here or there in ARROWS[here]
 

@@ -25,6 +25,10 @@ ENTRY_POINTS = {
         "lmrlgym.envs.guess_my_city:GuessMyCityEnv",
         "lmrlgym.envs.guess_my_city:guess_my_city_vector",
     ),
+    "lmrlgym/TwentyQuestions-v0": (
+        "lmrlgym.envs.twenty_questions:TwentyQuestionsEnv",
+        "lmrlgym.envs.twenty_questions:twenty_questions_vector",
+    ),
     "lmrlgym/Wordle-v0": ("lmrlgym.envs.wordle:WordleEnv", "lmrlgym.envs.wordle:wordle_vector"),
 }
 """id -> (entry point, vector entry point); strings, so that nothing is imported before it is made."""

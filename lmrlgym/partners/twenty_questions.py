@@ -1,0 +1,145 @@
+"""The scripted oracle of Twenty Questions: reads a yes/no question, looks its attributes up, says yes or no.
+
+What a question asks for does not depend on the hidden object, so it is worked out once for every text, as two
+masks of objects: those of which it is true, and those of which it may be. It is read in this order, the first
+that succeeds counts:
+
+1. comparisons and measures (`twenty_questions_sizes`), letters of the name, superlatives;
+2. guesses: "is it a" and a name of an object, or of one of the things in `elsewhere.txt`, which none is;
+3. phrases of the lexicon (`phrases.csv`) that are true of the same attribute of `knowledge.csv`; several
+   phrases that together make up the question must all be true;
+4. the parts around "or" and "and", each read with the words they share.
+
+Defaults: a question that cannot be read is answered "I do not understand.", which the environment tells as
+`No.` and counts. What is sometimes true is answered yes, unless the question has a "strict" word
+(`word_classes.csv`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache, lru_cache
+
+from lmrlgym.env import Query
+from lmrlgym.partners import twenty_questions_words as reading
+from lmrlgym.partners.twenty_questions_lexicon import clause
+from lmrlgym.partners.twenty_questions_names import of_the_name, superlative
+from lmrlgym.partners.twenty_questions_sizes import Truth, measured_part
+
+NOT_UNDERSTOOD = "I do not understand."
+_LONGEST = 1_000
+"""Characters; nobody asks a longer question."""
+_CACHED = 1 << 16
+
+
+class ScriptedOracle:
+    """Answers `Yes.` or `No.` out of the table; keeps nothing from one query to the next."""
+
+    def reply(self, queries: Sequence[Query]) -> list[str]:
+        return [_reply(query) for query in queries]
+
+
+def _reply(query: Query) -> str:
+    secret = query.state
+    true_of = objects_asked_for(secret.question)
+    if true_of is None:
+        return NOT_UNDERSTOOD
+    return "Yes." if true_of >> _numbers()[secret.variants] & 1 else "No."
+
+
+@cache
+def _numbers() -> dict[tuple[str, ...], int]:
+    from lmrlgym.envs.twenty_questions import things
+
+    return {thing.variants: number for number, thing in enumerate(things())}
+
+
+@lru_cache(_CACHED)
+def objects_asked_for(question: str) -> int | None:
+    """The objects for which the answer to `question` is yes, as a mask; None if it is not understood."""
+    found = understood(question)
+    if found is None:
+        return None
+    return found.sure if reading.is_strict(question) else found.may
+
+
+def understood(question: str) -> Truth | None:
+    """Of which objects `question` is true, and of which it may be; None if it is not understood."""
+    if len(question) > _LONGEST:
+        return None
+    text = reading.plain(question)
+    found = None
+    for sentence in re.split(r"[.?!;\n]", text):
+        read = _sentence(sentence.strip())
+        if read is not None:
+            found = read
+    return found
+
+
+# ---- a sentence ----
+
+_FILLERS = re.compile(
+    r"^(?:(?:and|so|ok|okay|well|please|then|now|hmm+|um+|oh|alright|hello|hi|hey|but|also|next|"
+    r"question|first|perhaps|"
+    r"maybe|my (?:next |first )?question is|let me (?:ask|guess|think|see)|tell me|can you tell me|"
+    r"could you tell me|"
+    r"i would like to know|i want to know|i wonder|i am wondering|do you know|"
+    r"would you say(?: that)?|do you think(?: "
+    r"that)?|is it (?:true|correct|fair|safe|right) (?:to say )?that|would it be (?:fair|correct|"
+    r"accurate) to say that|"
+    r"is it the case that|am i (?:right|correct) that|if|whether|"
+    r"i (?:think|guess|believe|bet|suppose|assume|know)(?: that)?|my (?:final )?guess is(?: that)?|"
+    r"is my guess|"
+    r"final guess|guess|what about|how about|(?:are|were) you (?:thinking|talking) (?:of|about)|"
+    r"is (?:the )?(?:thing|object|word|answer|item|secret|secret object|secret word|hidden object|"
+    r"mystery object|"
+    r"mystery item) (?:you are (?:thinking|talking) (?:of|about) )?(?=(?:an?|the|some|called) ))\b[ ,]*)+"
+)
+_TAGS = re.compile(
+    r"(?:[ ,]+(?:right|correct|yes|no|or not|is it|isnt it|is it not|is that (?:right|correct|it|"
+    r"true)|does it|does it "
+    r"not|do they|do they not|are they|are they not|am i right|would it|would it not|can it|"
+    r"can it not|then|please|"
+    r"though|maybe|perhaps|or (?:something )?(?:something|anything) (?:like that|similar|else)?|or so|etc|"
+    r"for (?:example|instance)|by chance|exactly|generally speaking|"
+    r"(?:what|that|which) you are (?:thinking|talking) (?:of|about)|the (?:answer|object|word|"
+    r"secret|secret object)))+$"
+)
+_SUBJECTS = re.compile(
+    r"\b(?:(?:the|this|that|your|our|said) (?:(?:hidden|secret|mystery|mysterious|"
+    r"chosen) )?(?:object|item|thing|word|"
+    r"answer|product|entity|subject)(?: (?:that |which )?you are (?:thinking|talking) (?:of|about)|"
+    r" (?:that )?you have in "
+    r"mind| in question)?|what you are (?:thinking|talking) (?:of|about)|whatever it is|he|she|they|"
+    r"them|these|those)\b"
+)
+_OPEN = re.compile(
+    r"^(?:what|which|where|when|why|who|whom|whose|how|describe|name|list|explain|tell|give)\b"
+)
+
+
+def _sentence(text: str) -> Truth | None:
+    text = _FILLERS.sub("", text)
+    text = _TAGS.sub("", text).strip(" ,")
+    if not text or _OPEN.match(text):
+        return None
+    text = _SUBJECTS.sub("it", text)
+    # "Isn't it small?" expects a yes of what is small.
+    text = re.sub(
+        r"^(is|are|does|do|can|could|would|was|has|did|will|should) not (it|you|people|they|we)\b",
+        r"\1 \2",
+        text,
+    )
+    found = of_the_name(text) or superlative(text)
+    if found is not None:
+        return found
+    measured = measured_part(text)
+    if measured is not None:
+        first, rest = measured
+        is_negated = reading.is_negated(text.split())
+        first = ~first if is_negated else first
+        others = [w for w in rest.split() if w not in reading.words_of("negations") and w != ","]
+        also = clause(" ".join(others)) if len(reading.content(others)) >= 1 else None
+        return first if also is None else first & also
+    return clause(text)

@@ -1,0 +1,287 @@
+"""Questions without measures: guesses, phrases of the lexicon, and both joined by "or" and "and"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from lmrlgym.partners import twenty_questions_words as reading
+from lmrlgym.partners.twenty_questions_sizes import MEASURED, Truth
+
+_NONE = Truth(0, 0)
+_ALL = Truth(-1, -1)
+_LONGEST_PHRASE = 7
+_MOST_WORDS = 14
+"""More words than these are not put together from phrases."""
+_GUESS = re.compile(
+    r"^(?:(?:is|are|was|were|could|can|might|may|would|will|must|should|be|it|this|that|being|"
+    r"actually|really|just|"
+    r"maybe|by|any|chance|something|one|thing|object|sure|definitely|simply|possibly|probably|"
+    r"perhaps|like|called|"
+    r"considered|known|as|to|also|usually|basically|say|then|there|do|you|mean)\s+)*"
+    r"(?P<article>(?:(?:an?|the|some|any|my|your|another|ones)\s+)*)"
+    r"(?:(?:kinds?|types?|sorts?|forms?|pieces?|pairs?|sets?|slices?|bunch|bits?|items?|sheets?|"
+    r"bottles?|tubes?|sticks?|"
+    r"blocks?|bags?|breeds?|brands?|varieties|variety|species|style|models?|stalks?|heads?|ears?|"
+    r"bodies|body) of )*"
+    r"(?:(?:an?|the|some|two)\s+)?(?P<named>.+)$"
+)
+
+
+# ---- clauses ----
+
+
+def clause(text: str) -> Truth | None:
+    """A sentence, or a part of one, without measures."""
+    words = [word for word in text.split() if word != ","]
+    parts = _split(text)
+    if len(parts) > 1 and (direct := _direct(words)) is not None:
+        return direct
+    if len(parts) > 1 and (joined := _joined(parts, words)) is not None:
+        return joined
+    whole = _simple(words)
+    return None if whole is None else whole[0]
+
+
+def _direct(words: list[str]) -> Truth | None:
+    """A question with "or" or "and" that as a whole is a guess or a phrase."""
+    is_negated = reading.is_negated(words)
+    words = [word for word in words if word not in reading.words_of("negations")]
+    guess = _guess(words)
+    found = guess[0] if guess is not None else _lookup(reading.content(words))
+    return None if found is None else ~found if is_negated else found
+
+
+class _Part(NamedTuple):
+    joint: str
+    """"", "or" or "and": how it is joined to the part before."""
+    words: list[str]
+
+
+def _split(text: str) -> list[_Part]:
+    text = re.sub(r"\beither\b|\bboth\b", " ", text)
+    pieces = re.split(r"\b(and/or|or|and|but|nor)\b|(,)", text)
+    pieces = [piece.strip() for piece in pieces if piece and piece.strip()]
+    joint = ""
+    parts: list[_Part] = []
+    for piece in pieces:
+        if piece in ("and/or", "or", "nor", "and", "but", ","):
+            named = {"but": "and", "nor": "or", ",": ","}.get(piece, piece)
+            joint = named if joint in ("", ",") else joint
+        else:
+            parts.append(_Part(joint if parts else "", piece.split()))
+            joint = ""
+    # A comma means what the next joint means: "a, b or c".
+    later = "or"
+    for number in range(len(parts) - 1, 0, -1):
+        if parts[number].joint == ",":
+            parts[number] = _Part(later, parts[number].words)
+        later = parts[number].joint
+    return parts
+
+
+def _joined(parts: Sequence[_Part], words: Sequence[str]) -> Truth | None:
+    is_negated = reading.is_negated(words)
+    stripped = [[word for word in part.words if word not in reading.words_of("negations")] for part in parts]
+    first = stripped[0]
+    found = _read_part(first, [], stripped[1] if len(stripped) > 1 else [])
+    if found is None:
+        return None
+    for part, said in zip(parts[1:], stripped[1:], strict=True):
+        more = _read_part(said, first, [])
+        if more is None:
+            return None
+        found = found | more if part.joint == "or" else found & more
+    return ~found if is_negated else found
+
+
+def _read_part(words: list[str], before: list[str], after: list[str]) -> Truth | None:
+    """One part around a joint, with what it shares with the part before it, or with the noun after it."""
+    tries = [words]
+    if before:
+        tries = [before[: len(before) - cut] + words for cut in range(1, min(4, len(before)))]
+        tries.append(words)
+    elif after and len(after) > 1:
+        tries.append(words + after[-1:])
+    poor = None
+    for attempt in tries:
+        found = _simple(attempt)
+        if found is not None and found[1]:
+            return found[0]
+        poor = found if poor is None else poor
+    alone = _simple(words)
+    if alone is not None and alone[1]:
+        return alone[0]
+    return None if poor is None else poor[0]
+
+
+def _simple(words: list[str]) -> tuple[Truth, bool] | None:
+    """What is asked without joints, and whether every word was read; None if too little was."""
+    is_negated = reading.is_negated(words)
+    words = [word for word in words if word not in reading.words_of("negations")]
+    found = _guess(words) or _covered(words)
+    if found is None:
+        return None
+    return (~found[0], found[1]) if is_negated else found
+
+
+def _guess(words: list[str]) -> tuple[Truth, bool] | None:
+    match = _GUESS.match(" ".join(words))
+    if match is None:
+        return None
+    name = match["named"]
+    if name in ("orange", "gold", "silver") and not match["article"]:
+        return None
+    for form in (name, name.removesuffix("s"), name.removesuffix("es")):
+        if form in _guesses():
+            return _guesses()[form], True
+    is_noun = bool(match["article"]) or len(words) == 1 or words[0] == "are"
+    if is_noun and (name in _elsewhere() or name.removesuffix("s") in _elsewhere()):
+        return _NONE, True
+    return None
+
+
+@cache
+def _guesses() -> dict[str, Truth]:
+    """A name in plain words -> the object of that name; an alias of several means all of them."""
+    from lmrlgym.envs.twenty_questions import things
+
+    found: dict[str, Truth] = {}
+    for is_own in (True, False):
+        for number, thing in enumerate(things()):
+            own = Truth(1 << number, 1 << number)
+            for name in thing.variants if is_own else thing.also_called:
+                plain = reading.plain(name)
+                found[plain] = own if is_own else found.get(plain, _NONE) | own
+    return found
+
+
+@cache
+def _elsewhere() -> frozenset[str]:
+    from lmrlgym.resources import data_path
+
+    lines = data_path("twenty_questions", "elsewhere.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(reading.plain(line) for line in lines)
+
+
+# ---- the lexicon ----
+
+Key = frozenset[str]
+
+
+class _Lexicon(NamedTuple):
+    whole: dict[Key, Truth]
+    """All content words of a phrase -> what it says."""
+    bare: dict[Key, Truth]
+    """The same without marks, or also without light words."""
+
+
+@cache
+def _lexicon() -> _Lexicon:
+    from lmrlgym.envs.twenty_questions import facts, rows_of, split_cell
+
+    phrases = []
+    for row in rows_of("phrases.csv"):
+        name = row["attribute"]
+        fact = facts().get(name)
+        said = MEASURED[name]() if fact is None else Truth(fact.yes, fact.yes | fact.either)
+        for phrase in split_cell(row["phrases"]):
+            words = reading.plain(phrase).split()
+            if not reading.is_negated(words):
+                phrases.append((words, reading.content(words), said))
+    # What is said in so many words goes before what is left of a longer phrase.
+    phrases.sort(key=lambda one: len(one[0]) - len(one[1]))
+    whole: dict[Key, Truth] = {}
+    bare: dict[Key, Truth] = {}
+    for _, roots, said in phrases:
+        whole.setdefault(frozenset(roots), said)
+    for is_core in (False, True):
+        for _, roots, said in phrases:
+            kept = [
+                root
+                for root in roots
+                if not reading.is_mark(root) and not (is_core and reading.is_light(root))
+            ]
+            if kept:
+                bare.setdefault(frozenset(kept), said)
+    return _Lexicon(whole, bare)
+
+
+def _lookup(roots: Sequence[str]) -> Truth | None:
+    """What a phrase of these roots says; marks, and then light words, may be left out."""
+    lexicon = _lexicon()
+    for kept in _fewer(roots):
+        found = lexicon.whole.get(kept)
+        if found is not None:
+            return found
+    core = frozenset(root for root in roots if not reading.is_light(root) and not reading.is_mark(root))
+    if not core:
+        return None
+    for found in (
+        lexicon.bare.get(frozenset(r for r in roots if not reading.is_mark(r))),
+        lexicon.whole.get(core),
+        lexicon.bare.get(core),
+    ):
+        if found is not None:
+            return found
+    return None
+
+
+def _fewer(roots: Sequence[str]) -> Iterator[Key]:
+    """All roots; without who does what; without places; without all marks."""
+    yield frozenset(roots)
+    if any(reading.is_mark(root) for root in roots):
+        yield frozenset(root for root in roots if root not in (reading.SUBJECT, reading.OBJECT))
+        yield frozenset(
+            root for root in roots if not reading.is_mark(root) or root in (reading.SUBJECT, reading.OBJECT)
+        )
+        yield frozenset(root for root in roots if not reading.is_mark(root))
+
+
+class _Cover(NamedTuple):
+    unread: float
+    """How many words were not read, light ones not counted."""
+    phrases: int
+    said: Truth
+    read: int
+
+
+def _cost_unread(root: str) -> float:
+    return 0.0 if reading.is_mark(root) else 0.01 if reading.is_light(root) else 1.0
+
+
+def _says_something(roots: Sequence[str]) -> bool:
+    return not all(reading.is_light(root) or reading.is_mark(root) for root in roots)
+
+
+def _covered(words: list[str]) -> tuple[Truth, bool] | None:
+    """The question as phrases that must all be true: those that leave fewest words unread, then fewest."""
+    roots = reading.content(words)
+    if not roots:
+        return None
+    direct = _lookup(roots)
+    if direct is not None:
+        return direct, True
+    if len(roots) > _MOST_WORDS:
+        return None
+    best: list[_Cover] = [_Cover(0, 0, _ALL, 0)]
+    for end in range(1, len(roots) + 1):
+        last = roots[end - 1]
+        before = best[end - 1]
+        options = [before._replace(unread=before.unread + _cost_unread(last))]
+        for start in range(max(0, end - _LONGEST_PHRASE), end):
+            said = _lookup(roots[start:end])
+            if said is not None and _says_something(roots[start:end]):
+                left = best[start]
+                options.append(
+                    _Cover(left.unread, left.phrases + 1, left.said & said, left.read + end - start)
+                )
+        best.append(min(options, key=lambda cover: (cover.unread, cover.phrases)))
+    found = best[-1]
+    if not found.phrases:
+        return None
+    if found.unread >= 1 and found.unread > found.read / 2:
+        return None
+    return found.said, found.unread < 1
