@@ -159,8 +159,12 @@ def _completed(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filed_as(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What the game itself says about its keywords: a word file is known by its words."""
-    env = gymnasium.make(env_id, disable_env_checker=True, **env_kwargs).unwrapped
+    """What the game itself says about its keywords: a word file is known by its words.
+
+    No partner is made for that: an engine may not be installed, a model takes long to load.
+    """
+    kwargs = {name: value for name, value in env_kwargs.items() if name != "partner"}
+    env = gymnasium.make(env_id, disable_env_checker=True, **kwargs).unwrapped
     return env.filed_as() if isinstance(env, TextEnv) else {}
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from lmrlgym import Dataset, Divergence, Turn, collect, replay
 from lmrlgym.dataset import shipped_names
+from lmrlgym.resources import data_path
+from tests.engines import needs_stockfish
 
 GAME = collect("lmrlgym/Maze-v0", "random", 1, seed=5)[0]
 
@@ -52,6 +57,28 @@ def test_a_game_without_a_seed_cannot_be_played_again() -> None:
         replay(replace(GAME, seed=None))
 
 
-@pytest.mark.parametrize("name", shipped_names())
+def is_long(name: str) -> bool:
+    """Whether playing again takes long: a chess engine's move takes a millisecond."""
+    return name.startswith("chess")
+
+
+def played_by(names: Iterable[str]) -> list[Any]:
+    """The parameters `names`; games against Stockfish need the version that played them."""
+
+    def marks(name: str) -> list[pytest.MarkDecorator]:
+        card = json.loads(data_path(f"{name}.card.json").read_text(encoding="utf-8"))
+        return [needs_stockfish()] if card["env_kwargs"].get("partner") == "stockfish" else []
+
+    return [pytest.param(name, marks=marks(name)) for name in names]
+
+
+@pytest.mark.parametrize("name", played_by(shipped_names()))
 def test_every_shipped_game_can_be_played_again(name: str) -> None:
+    games = Dataset.load(name)[:: 60 if is_long(name) else 1]
+    assert [t.seed for t in games if replay(t) is not None] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", played_by(filter(is_long, shipped_names())))
+def test_so_can_all_long_ones(name: str) -> None:
     assert [t.seed for t in Dataset.load(name) if replay(t) is not None] == []

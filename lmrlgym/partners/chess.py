@@ -185,8 +185,8 @@ class _Search:
                 gain += table[piece_at(target) or 0][target ^ other_flip]
                 if is_last and board.is_attacked_by(not board.turn, target):
                     gain -= _WORTH[piece]
-            elif piece == 1 and (origin - target) % 8:  # en passant
-                gain += _WORTH[1]
+            elif piece == 1 and (origin - target) % 8:  # en passant: the pawn taken stands one rank further
+                gain += table[1][target ^ 8 ^ other_flip]
             gains.append((gain, move))
         gains.sort(key=_first, reverse=True)
         return gains
@@ -216,9 +216,13 @@ WEAKEST, STRONGEST = 1350, 2850
 _CHOICES = 4
 """Among so many of its best moves a limited Stockfish chooses."""
 _NODES = 10_000
+_SETTINGS = ("setoption name Threads value 1", "setoption name Hash value 1")
+"""Said once: setting the threads takes ten times as long as a move. So few nodes need no more memory."""
 _PAWN, _CENTIPAWNS = 126, 3.61
 """Stockfish 15.1's own units: a pawn in the middle game, and a hundredth of what it tells as a pawn."""
 _MATE_VALUE = 32_000
+_DEBIAN_PROGRAM = "/usr/games/stockfish"
+"""Debian installs games where the superuser's PATH does not look."""
 
 
 class StockfishPartner:
@@ -255,7 +259,6 @@ class StockfishPartner:
         skill = 20.0 if self.elo is None else ((self.elo - 1346.6) / 143.4) ** (1 / 0.806)
         limits = f"nodes {self.nodes}" if self.elo is None else f"depth {1 + int(skill)} nodes {self.nodes}"
         commands = [
-            "setoption name Threads value 1",
             f"setoption name MultiPV value {1 if self.elo is None else _CHOICES}",
             f"setoption name UCI_LimitStrength value {'false' if self.elo is None else 'true'}",
             *([] if self.elo is None else [f"setoption name UCI_Elo value {int(self.elo)}"]),
@@ -264,7 +267,9 @@ class StockfishPartner:
             f"go {limits}",
         ]
         try:
-            lines = uci.ask(self.program, commands, "bestmove", self.guard_seconds)
+            lines = uci.ask(
+                self.program, commands, "bestmove", settings=_SETTINGS, guard_seconds=self.guard_seconds
+            )
         except uci.EngineError as error:
             return Reply("", error=str(error))
         choices = {} if self.elo is None else _choices(lines)
@@ -303,10 +308,9 @@ def _chosen(choices: Mapping[int, tuple[str, int]], skill: float, rng: Generator
 def stockfish_program() -> str:
     """The path of Stockfish. Raises `FileNotFoundError` naming the package if there is none."""
     named = os.environ.get("LMRLGYM_STOCKFISH", "")
-    # Debian installs games where the superuser's PATH does not look.
-    found = shutil.which(named or "stockfish") or (None if named else shutil.which("/usr/games/stockfish"))
+    found = shutil.which(named or "stockfish") or (None if named else shutil.which(_DEBIAN_PROGRAM))
     if found is None:
-        where = f"LMRLGYM_STOCKFISH is {named!r}" if named else "it is not on the PATH"
+        where = f"LMRLGYM_STOCKFISH is {named!r}" if named else f"not on the PATH, not {_DEBIAN_PROGRAM}"
         raise FileNotFoundError(
             f"stockfish was not found ({where}): install the package stockfish (apt-get install stockfish), "
             "or name the program in LMRLGYM_STOCKFISH"

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 GUARD_SECONDS = 60.0
 """How long an engine may be silent. No search comes near it: time never decides a move."""
@@ -27,9 +28,11 @@ class EngineError(RuntimeError):
 
 
 class Engine:
-    """One engine process, spoken to in UCI by one thread at a time."""
+    """One engine process, spoken to in UCI by one thread at a time; `settings` are said to it once."""
 
-    def __init__(self, program: str, guard_seconds: float = GUARD_SECONDS) -> None:
+    def __init__(
+        self, program: str, settings: Sequence[str] = (), guard_seconds: float = GUARD_SECONDS
+    ) -> None:
         self._name = os.path.basename(program)
         self._guard = guard_seconds
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -47,7 +50,8 @@ class Engine:
         threading.Thread(target=self._listen, daemon=True).start()
         try:
             self.ask(["uci"], "uciok")
-        except EngineError:
+            self.ask([*settings, "isready"], "readyok")
+        except BaseException:
             self.kill()
             raise
 
@@ -123,23 +127,43 @@ def _killed_with_us() -> tuple[str, ...]:
     return _setpriv() if threading.current_thread() is threading.main_thread() else ()
 
 
-_ENGINES: dict[tuple[str, float], Engine] = {}
+class _Key(NamedTuple):
+    """What makes one engine of a process another than the next."""
+
+    program: str
+    settings: tuple[str, ...]
+    guard_seconds: float
+
+
+_ENGINES: dict[_Key, Engine] = {}
 """This process's engines."""
 _STARTING = threading.Lock()
 
 
-def ask(program: str, commands: Sequence[str], last: str, guard_seconds: float = GUARD_SECONDS) -> list[str]:
-    """What this process's engine `program` answers; one that fails is ended; the next call starts anew."""
+def ask(
+    program: str,
+    commands: Sequence[str],
+    last: str,
+    *,
+    settings: Sequence[str] = (),
+    guard_seconds: float = GUARD_SECONDS,
+) -> list[str]:
+    """What this process's engine `program` answers, up to the line that begins with `last`.
+
+    It is started when first asked with these settings. One that fails is ended, for an `EngineError`;
+    the next call starts anew.
+    """
+    key = _Key(program, tuple(settings), guard_seconds)
     with _STARTING:
-        engine = _ENGINES.get((program, guard_seconds))
+        engine = _ENGINES.get(key)
         if engine is None:
-            engine = _ENGINES[program, guard_seconds] = Engine(program, guard_seconds)
+            engine = _ENGINES[key] = Engine(*key)
     try:
         return engine.ask(commands, last)
     except BaseException:  # an interrupted one would answer the last question to the next
         with _STARTING:
-            if _ENGINES.get((program, guard_seconds)) is engine:
-                del _ENGINES[program, guard_seconds]
+            if _ENGINES.get(key) is engine:
+                del _ENGINES[key]
         engine.kill()
         raise
 

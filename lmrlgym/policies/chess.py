@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -89,34 +88,26 @@ def engine_move(player: Partner, fen: str, rng: Generator) -> Action:
     return Action(spoken_move(board.san(move)))
 
 
-def _random(
-    *, partner: Any = "builtin", max_moves: int = MAX_MOVES, compat: bool = False, privileged: bool = False
-) -> RandomPlayer:
-    return RandomPlayer()
+Player = RandomPlayer | EnginePlayer | MixedPlayer
 
 
-def _builtin(
-    *, partner: Any = "builtin", max_moves: int = MAX_MOVES, compat: bool = False, privileged: bool = False
-) -> EnginePlayer:
-    return EnginePlayer(engine("builtin"))
+def _level(make_player: Callable[[], Player]) -> Callable[..., Player]:
+    def make(
+        *,
+        partner: str | Partner = "builtin",
+        max_moves: int = MAX_MOVES,
+        compat: bool = False,
+        privileged: bool = False,
+    ) -> Player:
+        return make_player()
+
+    return make
 
 
-def _mixed(
-    *, partner: Any = "builtin", max_moves: int = MAX_MOVES, compat: bool = False, privileged: bool = False
-) -> MixedPlayer:
-    return MixedPlayer()
-
-
-def _expert(
-    *, partner: Any = "builtin", max_moves: int = MAX_MOVES, compat: bool = False, privileged: bool = False
-) -> EnginePlayer:
-    return EnginePlayer(engine("stockfish", elo=None))
-
-
-LEVELS: dict[str, Callable[..., RandomPlayer | EnginePlayer | MixedPlayer]] = {
-    "random": _random,
-    "builtin": _builtin,
-    "mixed": _mixed,
-    "expert": _expert,
+LEVELS = {
+    "random": _level(RandomPlayer),
+    "builtin": _level(lambda: EnginePlayer(engine("builtin"))),
+    "mixed": _level(MixedPlayer),
+    "expert": _level(lambda: EnginePlayer(engine("stockfish", elo=None))),
 }
 """Name -> the environment's keywords -> player."""
