@@ -96,7 +96,7 @@ def main() -> None:
             or (p["population"] >= LARGE_CAPITAL and (p["name"], p["countrycode"]) in capitals)
         )
     }
-    other = {nation["name"] for code, nation in nations.items() if code not in known}
+    other = {nation["name"].strip() for code, nation in nations.items() if code not in known}
     write(
         "elsewhere.csv",
         ("kind", "name"),

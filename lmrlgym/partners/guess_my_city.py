@@ -12,11 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from numpy.random import Generator
 
 from lmrlgym.env import Query
+from lmrlgym.partners.guess_my_city_numbers import comparison
 
 if TYPE_CHECKING:
     from lmrlgym.envs.guess_my_city import Phrases
@@ -33,9 +35,6 @@ YES, NO = (
     ("No.", "No, that is wrong.", "No, it is not so."),
 )
 FALSE_NO = ("No.", "No, not there.", "No, it is somewhere else.")
-PRESENT = 2025
-"""The year from which ages count."""
-
 _OPEN = re.compile(
     r"^(?:(?:and|so|ok|okay|well|please|then|now) )*(?:(?:can|could|would|will) (?:you|i) (?:please )?"
     r"(?:tell|describe|give|say(?! that)|explain|name|get|have)\b"
@@ -54,47 +53,23 @@ _NAME = re.compile(
     r"|rhymes?|nickname|secret|answer)\b"
 )
 _HINT = re.compile(r"\b(?:hints?|clues?|something|anything|more|about (?:the|your|this) city|help)\b")
-_NOT = re.compile(r"\b(?:not|outside|except|never|other than|elsewhere than)\b")
-_OR = re.compile(r"\bor\b")
+_NOT = re.compile(r"\b(?:not|neither|outside|except|never|other than|elsewhere than)\b")
+_OR = re.compile(r"\bn?or\b")
+_SIDES = re.compile(r"\b(\w+) or (\w+) (asia|africa|america|europe)\b")
+_UNREAD = re.compile(
+    r"\b(?:(?:north|south|east|west|centr)\w* (?:coast|part|side|shore|half|end|region|area)s?\b"
+    r"|(?:second|third|fourth|fifth|2nd|3rd)\b"
+    r"|(?:state|province|provincial|regional|cultural|financial|economic|business) capital\b"
+    r"|(?:largest|biggest|oldest|highest|richest|smallest|most \w+)\b.*\b(?:world|earth|continent|asia|africa"
+    r"|europe|americas?|hemisphere)\b)"
+)
+"""What the table does not tell, though the rest of the question may look as if it did."""
 _PLACED = re.compile(
     r"\b(?:near|close|far|bigger|larger|smaller|north|south|east|west|like|than|from which)\b"
 )
 
-_SMALL = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_NUMBER_WORDS = {word: str(number) for number, word in enumerate(_SMALL, 1)} | {
-    "half a": "0.5", "fifteen": "15", "twenty": "20", "thirty": "30", "fifty": "50", "hundred": "100",
-}  # fmt: skip
-_WORDED = re.compile(
-    rf"\b({'|'.join(_NUMBER_WORDS)})\b(?= (?:million|billion|thousand|hundred|met|years|centur))"
-)
-_NUMBER = re.compile(
-    r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)\s*(?:(st|nd|rd|th)\b)?\s*"
-    r"(million|billion|thousand|hundred|mio|m(?=\W|$)|k\b|bn\b)?"
-)
-_UNITS = {
-    "million": 1e6,
-    "mio": 1e6,
-    "m": 1e6,
-    "billion": 1e9,
-    "bn": 1e9,
-    "thousand": 1e3,
-    "k": 1e3,
-    "hundred": 100,
-}
-_LESS = re.compile(
-    r"\b(?:less|under|below|fewer|smaller|lower|after|newer|younger|later|since|maximum|at most|up to)\b"
-)
-_BETWEEN = re.compile(r"\b(?:between|from)\b")
-_PEOPLE = re.compile(r"\b(?:people|population|inhabitants|residents|citizens|live|million|persons)\b")
-_HEIGHT = re.compile(r"\b(?:met(?:er|re)s?|feet|foot|ft|above sea|altitude|elevation)\b|\d\s?m\b")
-_AGE = re.compile(
-    r"\b(?:founded|built|established|found|older|younger|newer|settled|years?|century|centuries|exist\w*|old|bc|ad"
-    r"|bce|ce|created|date\w*|before|after|since)\b"
-)
-_NATION = re.compile(r"\b(?:country|nation|state)\b")
-_CENTURY = re.compile(r"\bin the \d+(?:st|nd|rd|th) century")
+_DIGITS = re.compile(r"\d")
 _SEA_LEVEL = re.compile(r"\babove (?:the )?sea(?: level)?")
-_FEET = 0.3048
 
 
 class Meaning(NamedTuple):
@@ -128,25 +103,26 @@ class _Found(NamedTuple):
     topic: str
     is_worded: bool
     """Whether the topic's own words for yes and no say the right thing."""
+    word: str = ""
 
 
 class ScriptedCity:
     """Answers truly and in varying words, and never says a name. Keeps no game state."""
 
     def reply(self, queries: Sequence[Query]) -> list[str]:
-        return [self._answer(query) for query in queries]
+        return [_drawn(answers(query.history[-1].text, query.state.task), query.rng) for query in queries]
 
-    def _answer(self, query: Query) -> str:
-        meaning, task, rng = understood(query.history[-1].text), query.state.task, query.rng
-        if meaning.kind == "fact":
-            return _drawn(meaning.yes if meaning.mask >> task & 1 else meaning.no, rng)
-        if meaning.kind == "nothing":
-            return _not_understood()
-        if meaning.kind == "name":
-            return _drawn(REFUSALS, rng)
-        topics = _open_answers()
-        topic = meaning.topic or _drawn(tuple(topics), rng)
-        return _drawn(topics[topic][task], rng)
+
+def answers(text: str, task: int) -> tuple[str, ...]:
+    """All that the scripted partner may answer to `text`, each as likely, if city number `task` is hidden."""
+    meaning = understood(text)
+    if meaning.kind == "fact":
+        return meaning.yes if meaning.mask >> task & 1 else meaning.no
+    if meaning.kind == "open":
+        return _open_answers()[meaning.topic][task]
+    if meaning.kind == "hint":
+        return _hints()[task]
+    return REFUSALS if meaning.kind == "name" else _not_understood()
 
 
 def _drawn(texts: Sequence[str], rng: Generator) -> str:
@@ -165,10 +141,11 @@ def understood(text: str) -> Meaning:
         return Meaning("fact", 1 << city if city >= 0 else 0, _lines(YES), _lines(NO))
     if _OPEN.match(question):
         return _open(question)
-    found = list(_numbers(text))
-    found += _facts(_SEA_LEVEL.sub("", question) if found else question)
-    if found:
-        return _combined(found, question)
+    if _UNREAD.search(question):
+        return _NOTHING
+    question = _SIDES.sub(r"\1 \3 or \2 \3", question)
+    if (fact := _fact(text, question)) is not None:
+        return fact
     if any(_other_cities().all_in(question)) and not _PLACED.search(question):
         return Meaning("fact", 0, _lines(YES), _lines(FALSE_NO))
     return _NOTHING if _YES_NO.match(question) else _open(question)
@@ -185,30 +162,49 @@ def _open(question: str) -> Meaning:
     return _ANY_HINT if _HINT.search(question) else _NOTHING
 
 
-def _combined(found: Sequence[_Found], question: str) -> Meaning:
-    """All facts have to be true, or one of them if the question says "or"; "not" turns it round."""
+def _fact(text: str, question: str) -> Meaning | None:
+    """All facts have to be true, or one of them if the question says "or"; what follows a "not" must not."""
     from lmrlgym.envs.guess_my_city import everything
 
-    mask, is_any = found[0].mask, _OR.search(question) is not None
-    for fact in found[1:]:
-        mask = mask | fact.mask if is_any else mask & fact.mask
-    if _NOT.search(question):
-        return Meaning("fact", everything() & ~mask, _lines(YES), _lines(NO))
-    if len(found) > 1 or not found[0].is_worded:
+    numbers, is_any = _numbers(text), _OR.search(question) is not None
+    if numbers:
+        question = _SEA_LEVEL.sub("", question)
+    turn = _NOT.search(question)
+    before = question if turn is None else question[: turn.start()]
+    wanted = [*numbers, *_facts(before, question)]
+    unwanted = [] if turn is None else list(_facts(question[turn.end() :], question))
+    if turn is not None and numbers and not unwanted:
+        wanted, unwanted = list(_facts(before, question)), numbers
+    found = wanted + unwanted
+    if not found or (
+        not numbers and _DIGITS.search(question) and not any(_DIGITS.search(f.word) for f in found)
+    ):
+        return None
+    mask = _joined(wanted, is_any) if wanted else everything()
+    if unwanted:
+        mask &= ~_joined(unwanted, is_any)
+    if len(found) > 1 or unwanted or not found[0].is_worded:
         return Meaning("fact", mask, _lines(YES), _lines(NO))
     topic = next(topic for topic in _topics()[0] if topic.name == found[0].topic)
     return Meaning("fact", mask, _lines(YES) + topic.yes, _lines(NO) + topic.no)
+
+
+def _joined(found: Sequence[_Found], is_any: bool) -> int:
+    mask = found[0].mask
+    for fact in found[1:]:
+        mask = mask | fact.mask if is_any else mask & fact.mask
+    return mask
 
 
 def _lines(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{text}\n" for text in texts)
 
 
-def _facts(question: str) -> Iterator[_Found]:
-    """What each topic reads in the question, in order; what is read is taken out."""
+def _facts(part: str, question: str) -> Iterator[_Found]:
+    """What each topic reads in a part of the question, in order; what is read is taken out."""
     topics, words = _topics()
-    worded = {topic for phrase in words.all_in(question) for topic in words.meanings[phrase]}
-    left = f" {question} "
+    worded = {topic for phrase in words.all_in(part) for topic in words.meanings[phrase]}
+    left = f" {part} "
     for topic in topics:
         cue = topic.cue
         if cue is not None and not cue.search(question):
@@ -220,7 +216,7 @@ def _facts(question: str) -> Iterator[_Found]:
             continue
         named = list(topic.words.longest_in(left)) if topic.words and topic.name in worded else []
         for word in named:
-            yield _Found(topic.words.meanings[word] if topic.words else 0, topic.name, True)
+            yield _Found(topic.words.meanings[word] if topic.words else 0, topic.name, True, word)
             left = left.replace(f" {word} ", " # ")
         if named and cue is not None:
             left = cue.sub("#", left)
@@ -236,66 +232,33 @@ def _union(topic: _Topic) -> int:
     return mask
 
 
-def _numbers(text: str) -> Iterator[_Found]:
+def _numbers(text: str) -> list[_Found]:
     """What the question compares with a number: people, a year, an age or a height."""
     from lmrlgym.envs.guess_my_city import above, everything
 
-    text = _WORDED.sub(lambda word: _NUMBER_WORDS[word[0]], text.casefold())
-    said = list(_NUMBER.finditer(text))[:2]
-    if not said:
-        return
-    topic = _compared(text)
-    if topic is None:
-        return
-    if _CENTURY.search(text):
-        end = 100 * float(said[0][1])
-        yield _Found(above(topic, end) & ~above(topic, end - 100), topic, False)
-        return
-    limits = [_limit(topic, number, text) for number in said]
-    if len(limits) == 2 and _BETWEEN.search(text):
-        masks = sorted((above(topic, limit) for limit in limits), key=int.bit_count)
-        yield _Found(masks[1] & ~masks[0], topic, False)
-        return
-    mask, is_less = above(topic, limits[0]), _LESS.search(text) is not None
-    if topic == "founded" and re.search(r"\bage|years old|years ago", text) is None:
-        is_less = re.search(r"\b(?:after|since|later|newer|younger)\b", text) is not None
-    yield _Found(everything() & ~mask if is_less else mask, topic, not is_less)
-
-
-def _compared(text: str) -> str | None:
-    if _HEIGHT.search(text):
-        return "elevation"
-    if _PEOPLE.search(text):
-        return "nation_population" if _NATION.search(text) else "population"
-    return "founded" if _AGE.search(text) else None
-
-
-def _limit(topic: str, number: re.Match[str], text: str) -> float:
-    """The threshold that `above` wants: millions of people, a year, or metres."""
-    value = float(number[1].replace(",", ""))
-    if number[3] and not (topic == "elevation" and number[3] == "m"):
-        value *= _UNITS[number[3]]
-    if topic in ("population", "nation_population"):
-        return value / 1e6
-    if topic == "elevation":
-        return value * _FEET if re.search(r"\b(?:feet|foot|ft)\b", text) else value
-    if number[2] and "centur" in text:
-        value = (value - 1) * 100
-    elif re.search(r"centur(?:y|ies) old|centuries ago", text):
-        return PRESENT - 100 * value
-    if re.search(r"years old|years ago|old is|older than \d[\d,]* years", text):
-        return PRESENT - value
-    return -value if re.search(r"\bb\.?c", text) else value
+    compared = comparison(text)
+    if compared is None:
+        return []
+    masks = sorted((above(compared.topic, limit) for limit in compared.limits), key=int.bit_count)
+    mask = masks[0] if len(masks) == 1 else masks[1] & ~masks[0]
+    is_worded = len(masks) == 1 and not compared.is_less
+    return [_Found(everything() & ~mask if compared.is_less else mask, compared.topic, is_worded)]
 
 
 # ---- the tables, read once ----
 
 
 @cache
-def _not_understood() -> str:
+def _not_understood() -> tuple[str, ...]:
     from lmrlgym.envs.guess_my_city import NOT_UNDERSTOOD
 
-    return NOT_UNDERSTOOD
+    return (NOT_UNDERSTOOD,)
+
+
+@cache
+def _hints() -> tuple[tuple[str, ...], ...]:
+    """[city] -> its possible answers to all open questions."""
+    return tuple(tuple(chain.from_iterable(texts)) for texts in zip(*_open_answers().values(), strict=True))
 
 
 @cache
@@ -365,7 +328,16 @@ def _words_of(topic: str) -> dict[str, int]:
                 found[folded(name)] = found.get(folded(name), 0) | other
     if topic == "languages":
         found = dict.fromkeys(_UNSPOKEN, 0) | found
+    if topic == "sights":
+        found = {word.removeprefix("the "): mask for word, mask in found.items()} | found
+    if topic in _COUNTED:
+        other_number = {word[:-1] if word.endswith("s") else f"{word}s": mask for word, mask in found.items()}
+        found = other_number | found
     return found
+
+
+_COUNTED = ("currency", "dishes")
+"""Topics whose words may be singular or plural."""
 
 
 _UNSPOKEN = (
