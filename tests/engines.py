@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -46,25 +45,28 @@ class Scripted:
         return [self.answers.pop(0) for _ in queries]
 
 
-_ENGINE = """#!{python}
-import os, sys, time
-for line in iter(sys.stdin.readline, ""):
-    if line == "uci\\n":
-        print("id name fake\\nuciok", flush=True)
-    elif line == "isready\\n":
-        print("readyok", flush=True)
-    elif line.startswith("go"):
-        {on_go}
+# A shell starts at once; what `exec` starts in its place is the same process.
+_ENGINE = """#!/bin/sh
+while read -r line; do
+  case "$line" in
+    uci) echo "id name fake"; echo uciok ;;
+    isready) echo readyok ;;
+    position*) position=$line ;;
+    go*) {on_go} ;;
+  esac
+done
 {at_end}
 """
-DIES = "sys.exit(3)"
-HANGS = "continue"
-ANSWERS = 'print("info string hello\\nbestmove e7e5", flush=True)'
+DIES = "exit 3"
+HANGS = ":"
+ANSWERS = 'echo "info string hello"; echo "bestmove e7e5"'
+STAYS = "exec sleep 1000"
+"""At the end of its input it does not end."""
 
 
 def fake_engine(folder: Path, on_go: str, at_end: str = "") -> str:
     """The path of an engine that does `on_go` when it is to search, and `at_end` when its input ends."""
     path = folder / "engine"
-    path.write_text(_ENGINE.format(python=sys.executable, on_go=on_go, at_end=at_end), encoding="utf-8")
+    path.write_text(_ENGINE.format(on_go=on_go, at_end=at_end), encoding="utf-8")
     path.chmod(0o755)
     return str(path)

@@ -121,8 +121,10 @@ class ChessEndgamesEnv(ChessEnv):
     None: nothing is hidden.
 
     ## Arguments
-    - `partner`: `builtin` (a seeded alpha-beta search of depth 2), `stockfish`, `random`, or a `Partner`,
-      which reads `state.fen` of a query and answers in UCI.
+    - `partner`: `builtin` (a seeded alpha-beta search of depth 2); `stockfish` (version 15.1, Debian's, from
+      the PATH, /usr/games or LMRLGYM_STOCKFISH, at the Elo of 1350 that the paper's 1200 came to; it
+      searches to a fixed depth, so that a seed fixes the game); `random`; or a `Partner`, which reads
+      `state.fen` of a query and answers in UCI.
     - `max_moves`: how many actions a game has.
     - `split`: `train` or `test`, where games without the option `fen` start.
     - `compat`: play by the 2023 release (see Differences).

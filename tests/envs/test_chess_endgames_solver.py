@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 
 import chess
@@ -18,7 +17,9 @@ from lmrlgym.commands.eval import main
 from lmrlgym.env import Query
 from lmrlgym.envs.chess import spoken_position
 from lmrlgym.envs.chess_endgames import ChessEndgamesEnv, hard_positions, random_position
+from lmrlgym.partners.chess import stockfish_program
 from lmrlgym.solvers.chess_endgames import NEVER, distances_after, moves_to_mate, solver, table
+from tests.engines import needs_stockfish
 
 ID = "lmrlgym/ChessEndgames-v0"
 four_men = pytest.mark.slow
@@ -114,14 +115,12 @@ def test_short_mates_are_those_a_plain_search_finds(pieces: str):
     assert short
 
 
+@needs_stockfish()
 @pytest.mark.slow
 @pytest.mark.parametrize("pieces", [*THREE, *FOUR])
 def test_stockfish_finds_the_same_mates(pieces: str):
-    program = shutil.which("stockfish") or shutil.which("stockfish", path="/usr/games")
-    if program is None:
-        pytest.skip("stockfish is not installed")
     rng = np.random.default_rng(13)
-    with chess.engine.SimpleEngine.popen_uci(program) as engine:
+    with chess.engine.SimpleEngine.popen_uci(stockfish_program()) as engine:
         checked = 0
         while checked < 25:
             board = random_position(pieces, rng)
