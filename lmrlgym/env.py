@@ -131,6 +131,10 @@ class TextEnv(gymnasium.Env[str, str]):
         """All sensible actions now, each as it would be said; None in open language."""
         return None
 
+    def measures(self, history: History) -> dict[str, float]:
+        """Name -> number of a finished game of this kind, whose means `lmrlgym eval` also reports."""
+        return {}
+
     def filed_as(self) -> dict[str, Any]:
         """Keywords under which references.json files this game, where that is not as they were given."""
         return {}

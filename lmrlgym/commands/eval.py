@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from lmrlgym.collection import evaluate, solver_of
@@ -69,6 +70,8 @@ class Result:
     reasons: Mapping[Scoring, str]
     regret: Regret | None
     """None unless the game's solver knows regrets."""
+    measures: Mapping[str, float]
+    """Means of what the game itself measures."""
     seconds: float
 
 
@@ -134,8 +137,10 @@ def _result(
     scores, reasons = {}, {}
     for scoring in SCORINGS:
         scores[scoring], reasons[scoring] = _score(env_id, env_kwargs, summary.return_mean, scoring)
-    regret = _regret(env_id, env_kwargs, games)
-    return Result(env_id, env_kwargs, options.policy, options.seed, summary, scores, reasons, regret, seconds)
+    return Result(
+        env_id, env_kwargs, options.policy, options.seed, summary, scores, reasons,
+        _regret(env_id, env_kwargs, games), _measures(env_id, env_kwargs, games), seconds,
+    )  # fmt: skip
 
 
 def _regret(env_id: str, env_kwargs: Mapping[str, Any], games: Sequence[Trajectory]) -> Regret | None:
@@ -150,6 +155,13 @@ def _regret(env_id: str, env_kwargs: Mapping[str, Any], games: Sequence[Trajecto
         if turn.is_action
     ]
     return Regret(sum(regrets) / len(regrets), best.regret_unit)
+
+
+def _measures(env_id: str, env_kwargs: Mapping[str, Any], games: Sequence[Trajectory]) -> dict[str, float]:
+    """Means over the games that their partner did not break."""
+    env = made(env_id, env_kwargs)
+    found = [env.measures(game.turns) for game in games if game.info["stop_reason"] != "partner_error"]
+    return {name: fmean(of_game[name] for of_game in found) for name in (found[0] if found else {})}
 
 
 def _score(
@@ -178,6 +190,7 @@ def _rows(result: Result) -> list[list[str]]:
         ["success", f"{100 * summary.success:.1f} %"],
         ["mean length", f"{summary.length:.1f} turns"],
         *([["mean regret", f"{result.regret.mean:.2f} {result.regret.unit}"]] if result.regret else []),
+        *([name.replace("_", " "), f"{mean:.2f}"] for name, mean in result.measures.items()),
         *([f"score {name}", _spelt(result.scores[name], result.reasons[name])] for name in SCORINGS),
         ["agent tokens", str(summary.agent_tokens)],
         ["partner tokens", str(summary.partner_tokens)],
@@ -200,6 +213,7 @@ def _record(result: Result) -> dict[str, Any]:
         "seed": result.seed,
         **result.summary._asdict(),
         **({"regret_mean": result.regret.mean, "regret_unit": result.regret.unit} if result.regret else {}),
+        **result.measures,
         **{f"score_{name}": score for name, score in result.scores.items()},
         **{f"score_{name}_note": reason for name, reason in result.reasons.items()},
         "seconds": round(result.seconds, 3),

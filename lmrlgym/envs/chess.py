@@ -17,6 +17,7 @@ from lmrlgym.partners.chess import (
     StockfishPartner,
     require_python_chess,
 )
+from lmrlgym.types import History
 from lmrlgym.vector import vectorise
 
 if TYPE_CHECKING:
@@ -254,6 +255,11 @@ class ChessEnv(PartnerEnv):
         """White's legal moves as they are said; none while a failed partner's move is missing."""
         board = self._board
         return tuple(spoken_move(board.san(move)) for move in board.legal_moves) if board.turn else ()
+
+    def measures(self, history: History) -> dict[str, float]:
+        """`percent_illegal`: how many of 100 actions were illegal; as in the paper, the last one never is."""
+        paid = [turn.reward for turn in history if turn.is_action]
+        return {"percent_illegal": 100 * paid[:-1].count(ILLEGAL_REWARD) / len(paid)}
 
 
 chess_vector = vectorise(ChessEnv)

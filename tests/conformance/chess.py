@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lmrlgym import Query
+from lmrlgym import Query, Trajectory
 from lmrlgym.envs.chess import ChessEnv, read_move, read_position, spoken_move, spoken_position
 
 Case = dict[str, Any]
@@ -86,17 +86,15 @@ def evaluation(case: Case) -> None:
     for fen in inputs["positions"]:
         for _ in range(inputs["n_rollouts"]):
             env, _ = started(inputs, fen, compat=True)
-            rewards, over = [], False
+            over = False
             for action in inputs["actions"]:
-                _, reward, over, _, _ = env.step(action)
-                rewards.append(reward)
-                if over:
-                    break
-            rows["reward"].append(sum(rewards))
+                over = over or env.step(action)[2]
+            game = Trajectory("lmrlgym/Chess-v0", {}, env.history, over, False)
+            rows["reward"].append(game.total_reward)
             rows["done"].append(float(over))
-            rows["victories"].append(float(1 in rewards))
-            rows["percent_illegals"].append(100 * rewards[:-1].count(-1) / len(rewards))
-            rows["episode_length"].append(len(rewards))
+            rows["victories"].append(float(1.0 in game.rewards))
+            rows["percent_illegals"].append(env.measures(env.history)["percent_illegal"])
+            rows["episode_length"].append(sum(turn.is_action for turn in game.turns))
     for name, expected in case["outputs"].items():
         found = {
             "mean": np.mean(rows[name]),

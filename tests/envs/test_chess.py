@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 import lmrlgym
 from lmrlgym import Reply
+from lmrlgym.commands.eval import main
 from lmrlgym.envs.chess import ChessEnv, read_move, read_position, spoken_move, spoken_position
 from tests.engines import Scripted
 
@@ -245,6 +247,29 @@ def test_illegal_moves_alone_cost_400_and_401_in_compat():
 def test_a_mate_with_the_last_action_is_a_win():
     step = game(fen="4k3/8/4K3/8/8/8/8/7R w - - 0 1", max_moves=1).step("R h 8 #")
     assert outcome(step) == (1.0, True, False, "won")
+
+
+# ---- measures ----
+
+
+def test_the_share_of_illegal_moves_leaves_the_last_action_out():
+    # two of four actions are illegal; the last one loses
+    env = game("e7e5", "d8h4")
+    after(env, "f 3", "nonsense", "e 5", "g 4")
+    assert env.measures(env.history) == {"percent_illegal": 50.0}
+    # of three illegal actions the last ends the game and does not count
+    env = game(max_moves=3)
+    after(env, "x", "y", "z")
+    assert env.measures(env.history)["percent_illegal"] == pytest.approx(200 / 3)
+
+
+def test_eval_reports_victories_illegal_moves_and_length(capsys: pytest.CaptureFixture[str]):
+    command = ["lmrlgym/Chess-v0", "--episodes", "2", "--env-kwargs", "max_moves=3", "partner=random"]
+    assert main([*command, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["success"], record["percent_illegal"], record["length"]) == (0.0, 0.0, 3.0)
+    assert main(command) == 0
+    assert "percent illegal" in capsys.readouterr().out
 
 
 # ---- options and keywords ----
