@@ -9,6 +9,7 @@ from lmrlgym.collection import collect, evaluate, policy_named
 from lmrlgym.dataset import Dataset
 from lmrlgym.env import Partner, PartnerEnv, Query, Reply, Response, TextEnv, visible
 from lmrlgym.envs import register_all
+from lmrlgym.local_models import weights_sha256
 from lmrlgym.references import Reference, normalise, reference
 from lmrlgym.replays import Divergence, replay
 from lmrlgym.resources import data_path
@@ -54,6 +55,7 @@ __all__ = [
     "to_messages",
     "vectorise",
     "visible",
+    "weights_sha256",
 ]
 
 register_all()

@@ -1,4 +1,4 @@
-"""A game as the messages of a chat model."""
+"""A game as the messages of a chat model, and what of its answer is said."""
 
 from __future__ import annotations
 
@@ -20,3 +20,9 @@ def to_messages(history: History, instructions: str = "") -> list[dict[str, str]
         else:
             messages.append({"role": role, "content": turn.text})
     return messages
+
+
+def first_line(text: str) -> str:
+    """What a model said: its first line that is not blank, after any thinking, and one newline."""
+    spoken = text.rpartition("</think>")[2].strip()
+    return spoken.split("\n", 1)[0].strip() + "\n"

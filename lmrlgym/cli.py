@@ -101,7 +101,7 @@ def _exit_code(stop: SystemExit) -> int:
 
 def _refuse(message: str) -> int:
     """Say what is wrong in one line, whatever the message looks like."""
-    from lmrlgym.policies.human import printable
+    from lmrlgym.person import printable
 
     sys.stderr.write(f"lmrlgym: {' '.join(printable(message).split())}\n")
     return WRONG_INPUT

@@ -17,6 +17,8 @@ from lmrlgym.envs import ENTRY_POINTS
 ROOT = Path(__file__).parents[1]
 ENVS = "envs"
 LOW = {"types", "resources", "spaces", "env", "vector"}
+SPEAKERS = {"chat", "person", "local_models", "remote_models"}
+"""What a player or a partner that is no script speaks through."""
 ARROWS: dict[str, set[str]] = {
     "types": set(),
     "resources": set(),
@@ -24,8 +26,11 @@ ARROWS: dict[str, set[str]] = {
     "env": {"types", "spaces"},
     "vector": {"types", "spaces", "env"},
     ENVS: LOW | {"partners"},
-    "partners": {"types", "resources", "env"},
-    "policies": {"types", "resources", "env", "chat", ENVS},
+    "person": set(),
+    "remote_models": set(),
+    "local_models": {"resources", "chat"},
+    "partners": {"types", "resources", "env", *SPEAKERS},
+    "policies": {"types", "resources", "env", ENVS, *SPEAKERS},
     "solvers": {"types", "resources", "env", ENVS},
     **dict.fromkeys(("dataset", "loaders2023", "references", "wrappers", "chat", "replays", "rollouts"), LOW),
 }

@@ -7,7 +7,6 @@ state once.
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -29,7 +28,7 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from baselines.core.layout import Layout, layout
-from lmrlgym import data_path
+from lmrlgym import data_path, weights_sha256
 
 Caches = dict[str, DynamicCache]
 """One key-value cache an adapter, for reading a text on token by token."""
@@ -74,15 +73,6 @@ def _base_folder(name: str) -> str:
         return str(data_path("models", name))
     except FileNotFoundError:
         return name
-
-
-def weights_sha256(model: PreTrainedModel) -> str:
-    """sha256 of all weights as bfloat16 by name, so that it does not depend on the loading dtype."""
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.detach().to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 class States(NamedTuple):

@@ -26,8 +26,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from baselines.core.model import load_base, weights_sha256
-from lmrlgym import Seeds, Trajectory, policy_named, rollout
+from baselines.core.model import load_base
+from lmrlgym import Seeds, Trajectory, policy_named, rollout, weights_sha256
 
 PAD = "<|pad|>"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from lmrlgym.policies.human import printable
+from lmrlgym.person import printable
 from lmrlgym.types import Trajectory
 
 

@@ -35,7 +35,9 @@ from lmrlgym.envs.car_ledger import (
     reward_2023,
 )
 from lmrlgym.envs.car_offers import has_amount, plain, prices_in
+from lmrlgym.partners import partner_named
 from lmrlgym.partners.car_dealer import ScriptedBuyer, worded
+from lmrlgym.partners.roles.car_dealer import ROLE
 from lmrlgym.types import Turn
 from lmrlgym.vector import vectorise
 
@@ -62,16 +64,6 @@ class BuyerState:
     counter: int
 
 
-def buyer_named(partner: str | Partner) -> Partner:
-    """The buyer called `partner`, or `partner` itself if it is one."""
-    if not isinstance(partner, str):
-        return partner
-    if partner != "scripted":
-        raise ValueError(f'partner must be "scripted" or a Partner, got {partner!r}')
-    return _SCRIPTED
-
-
-_SCRIPTED = ScriptedBuyer()
 _LONGEST_WORDS = 1_000
 _HAS_SENSE = re.compile(r"[^\W_]")
 
@@ -163,7 +155,8 @@ class CarDealerEnv(PartnerEnv):
 
     ## Arguments
     - `reward`: `revenue` or `margin`.
-    - `partner`: `scripted`, or a `Partner`, which reads a `BuyerState` and words its decision.
+    - `partner`: `scripted`, `human`, `hf:MODEL`, `http(s)://HOST/v1#MODEL` or a `Partner`, which reads a
+      `BuyerState` and words its decision (see the page on partners).
     - `compat`: the margin of the 2023 release, `fancy` (see Differences).
     - reset options: `task`, a buyer's number, or `buyer`, a mapping with any of `personality`,
       `preferred_brands`, `preferred_type`, `preferred_features`, `budget` (2,000 to 1,000,000) and
@@ -204,7 +197,10 @@ class CarDealerEnv(PartnerEnv):
         if reward not in REWARDS:
             raise ValueError(f"reward must be one of {', '.join(REWARDS)}, got {reward!r}")
         super().__init__(
-            partner=buyer_named(partner), compat=compat, privileged=privileged, render_mode=render_mode
+            partner=partner_named(partner, ScriptedBuyer, ROLE),
+            compat=compat,
+            privileged=privileged,
+            render_mode=render_mode,
         )
         self.reward = reward
         self._ledger = Ledger(profile_of(0))

@@ -45,6 +45,9 @@ from lmrlgym.envs.city_questions import (
     scripted_texts,
     yes_no_questions,
 )
+from lmrlgym.partners import partner_named
+from lmrlgym.partners.guess_my_city import ScriptedCity
+from lmrlgym.partners.roles.guess_my_city import ROLE
 from lmrlgym.types import Turn
 from lmrlgym.vector import vectorise
 
@@ -171,7 +174,8 @@ class GuessMyCityEnv(PartnerEnv):
     `task` is the number of the city in the list (from 0) and `secret` its entry, e.g. `paris,france`.
 
     ## Arguments
-    - `partner`: `scripted`, or an object with `reply` (see `lmrlgym.partners`).
+    - `partner`: `scripted`, `human`, `hf:MODEL`, `http(s)://HOST/v1#MODEL` or a `Partner`, which reads a
+      `CityState` (see the page on partners).
     - `compat`: play by the 2023 release (see Differences).
     - reset options: `city`, an entry of the list such as `paris,france`, or `task`, its number.
 
@@ -203,7 +207,10 @@ class GuessMyCityEnv(PartnerEnv):
         render_mode: str | None = None,
     ) -> None:
         super().__init__(
-            partner=_partner(partner), compat=compat, privileged=privileged, render_mode=render_mode
+            partner=partner_named(partner, ScriptedCity, ROLE),
+            compat=compat,
+            privileged=privileged,
+            render_mode=render_mode,
         )
         self._first = DROPPED_IN_2023 if compat else 0
         self.tasks = len(words()) - self._first
@@ -263,16 +270,6 @@ class GuessMyCityEnv(PartnerEnv):
 
     def _secret(self) -> str:
         return words()[self._city]
-
-
-def _partner(partner: str | Partner) -> Partner:
-    if partner == "scripted":
-        from lmrlgym.partners.guess_my_city import ScriptedCity
-
-        return ScriptedCity()
-    if isinstance(partner, str):
-        raise ValueError(f'partner must be "scripted" or an object with `reply`, got {partner!r}')
-    return partner
 
 
 guess_my_city_vector = vectorise(GuessMyCityEnv)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from baselines.core.algorithm import POLICY
-from baselines.core.model import LM, Base, Head, load_base, mix_modules, weights_sha256
-from lmrlgym import data_path
+from baselines.core.model import LM, Base, Head, load_base, mix_modules
+from lmrlgym import data_path, weights_sha256
 
 IDS = torch.tensor([[5, 9, 2, 7], [5, 9, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])

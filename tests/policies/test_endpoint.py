@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections import deque
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pytest
 
 import lmrlgym
-from lmrlgym.policies.endpoint import EndpointPolicy, address
+from lmrlgym.policies.endpoint import EndpointPolicy
+from lmrlgym.remote_models import address
 from lmrlgym.types import Turn
+from tests.servers import serving
 
 pytest.importorskip("openai", reason="the extra `endpoint` is not installed")
 
@@ -20,56 +17,11 @@ KEY = "sk-test-0123456789"
 HISTORY = (Turn("there is a wall.\n", False), Turn("move left\n", True), Turn("no wall.\n", False))
 
 
-class Server(ThreadingHTTPServer):
-    """Speaks the chat-completions JSON: `script` holds the (status, content) of the next answers."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script = deque()
-        self.requests = []
-        self.lock = threading.Lock()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}/v1#tiny"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.requests.append((self.path, self.headers, body))
-            status, content = self.server.script.popleft() if self.server.script else (200, "move up")
-        if status == 200:
-            message = {"role": "assistant", "content": content}
-            choice = {"index": 0, "finish_reason": "stop", "message": message}
-            usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
-            record = {"id": "1", "object": "chat.completion", "created": 0, "model": "tiny",
-                      "choices": [choice], "usage": usage}  # fmt: skip
-        else:
-            record = {"error": {"message": content}}
-        payload = json.dumps(record).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(payload)))
-        self.send_header("retry-after-ms", "1")  # so that no test waits
-        self.end_headers()
-        self.wfile.write(payload)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving() as server:
+        yield server
 
 
 def rngs(count):
@@ -161,8 +113,8 @@ def test_the_key_never_crosses_a_network_in_the_clear(url, may_have_key):
 
 def test_without_leave_the_client_gets_no_key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert EndpointPolicy("http://api.example.org/v1#m")._client.api_key == "none"
-    assert EndpointPolicy("https://api.example.org/v1#m")._client.api_key == KEY
+    assert EndpointPolicy("http://api.example.org/v1#m").model._client.api_key == "none"
+    assert EndpointPolicy("https://api.example.org/v1#m").model._client.api_key == KEY
 
 
 def test_an_address_has_its_model_behind_the_hash():

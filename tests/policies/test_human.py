@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmrlgym.policies.human import HumanPolicy, printable
+from lmrlgym.person import printable
+from lmrlgym.policies.human import HumanPolicy
 from lmrlgym.types import Turn
 
 RNG = np.random.default_rng(0)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import lmrlgym
-from lmrlgym.policies.language_model import LanguageModelPolicy, first_line
+from lmrlgym.chat import first_line
+from lmrlgym.policies.language_model import LanguageModelPolicy
 from lmrlgym.types import Turn
+from tests.tiny_models import save_model
 
 torch = pytest.importorskip("torch", reason="the extra `baselines` is not installed")
 transformers = pytest.importorskip("transformers", reason="the extra `baselines` is not installed")
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz ,.0123456789:?"
-END = "<end>"
 CHAT_TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }} {% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
@@ -23,29 +23,6 @@ CHAT_TEMPLATE = (
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
 HISTORY = (Turn("there is a wall.\n", False), Turn("left\n", True), Turn("no wall.\n", False))
 WALK = (Turn("wall.\n", False),)
-
-
-def save_model(folder, chat_template=None):
-    """One token a character, a two-layer model with random weights; returns the folder's name."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-
-    vocabulary = {c: i for i, c in enumerate([END, "<unknown>", "\n", *LETTERS])}
-    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unknown>"))
-    raw.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    raw.decoder = decoders.Fuse()
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=raw, eos_token=END, unk_token="<unknown>", model_max_length=128
-    )
-    tokenizer.chat_template = chat_template
-    tokenizer.save_pretrained(folder)
-    config = transformers.LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=16, intermediate_size=16, num_hidden_layers=2,
-        num_attention_heads=2, max_position_embeddings=128, bos_token_id=None, eos_token_id=0,
-        initializer_range=0.5,  # so that what is said depends on what was read
-    )  # fmt: skip
-    torch.manual_seed(0)
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +125,7 @@ def test_what_was_played_is_counted_and_padding_is_not(plain):
 
 def test_a_chat_model_reads_instructions_and_roles(chat):
     policy = LanguageModelPolicy(chat, "be brief.", max_tokens=8)
-    read = policy._tokenizer.decode(policy._prompt(HISTORY))
+    read = policy.model.tokenizer.decode(policy._prompt(HISTORY))
     assert read == (
         "system: be brief. user: there is a wall.\n assistant: left\n user: no wall.\n assistant: "
     )
@@ -156,14 +133,15 @@ def test_a_chat_model_reads_instructions_and_roles(chat):
 
 def test_a_template_without_a_system_role_gets_the_instructions_from_the_user(tmp_path):
     policy = LanguageModelPolicy(save_model(tmp_path, NO_SYSTEM + CHAT_TEMPLATE), "be brief.", max_tokens=8)
-    assert policy._tokenizer.decode(policy._prompt(WALK)) == "user: be brief.\n\nwall.\n assistant: "
+    assert policy.model.tokenizer.decode(policy._prompt(WALK)) == "user: be brief.\n\nwall.\n assistant: "
 
 
 def test_a_prompt_that_does_not_fit_loses_its_oldest_tokens(plain):
     policy = LanguageModelPolicy(plain, max_tokens=28)
     long = (Turn("a" * 200 + "b" * 50 + "\n", False),)
     # The model has 128 positions: 100 are left for the prompt.
-    assert policy._tokenizer.decode(policy._prompt(long)) == "a" * 49 + "b" * 50 + "\n"
+    read = policy.model.fitting(policy._prompt(long), 28)
+    assert policy.model.tokenizer.decode(read) == "a" * 49 + "b" * 50 + "\n"
     assert policy.act([long], rngs(1))[0].text.endswith("\n")
 
 
