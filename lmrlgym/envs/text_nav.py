@@ -10,8 +10,19 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lmrlgym.env import Response, TextEnv
-from lmrlgym.envs.text_nav_houses import DIRECTIONS, PAPER_HOUSE, SPLITS, STEPS, House, Thing, house_of
+from lmrlgym.envs.text_nav_houses import (
+    DIRECTIONS,
+    PAPER_HOUSE,
+    SPLITS,
+    STEPS,
+    House,
+    Thing,
+    distances,
+    house_of,
+)
 from lmrlgym.envs.text_nav_rules import (
+    CARRIED,
+    EATEN,
     LISTED,
     STYLES,
     State,
@@ -32,10 +43,10 @@ from lmrlgym.envs.text_nav_rules import (
 from lmrlgym.vector import vectorise
 
 __all__ = [
-    "DIRECTIONS", "LISTED", "PAPER_HOUSE", "SPLITS", "STEPS", "House", "State", "TextNavEnv",
-    "TextNavPartialEnv", "Thing", "admissible", "command_in", "first_state", "house_of", "is_lost", "is_won",
-    "listed", "obey", "objective", "replayed", "starts_in", "text_nav_partial_vector", "text_nav_vector",
-    "view",
+    "CARRIED", "DIRECTIONS", "EATEN", "LISTED", "PAPER_HOUSE", "SPLITS", "STEPS", "House", "State",
+    "TextNavEnv", "TextNavPartialEnv", "Thing", "admissible", "command_in", "distances", "first_state",
+    "house_of", "is_lost", "is_won", "listed", "obey", "objective", "replayed", "starts_in",
+    "text_nav_partial_vector", "text_nav_vector", "view",
 ]  # fmt: skip
 """The game with its rules: players and solvers read them here."""
 

@@ -141,7 +141,9 @@ def house_of(rooms: int | None, objects: int | None, split: str, task: int) -> H
     """House number `task` of these keywords: the paper's if `rooms` and `objects` are None."""
     if rooms is None and objects is None:
         return PAPER_HOUSE
-    return generated_house(rooms or PAPER_ROOMS, objects or PAPER_OBJECTS, split, task)
+    rooms = PAPER_ROOMS if rooms is None else rooms
+    objects = PAPER_OBJECTS if objects is None else objects
+    return generated_house(rooms, objects, split, task)
 
 
 @lru_cache(maxsize=2_048)
@@ -172,7 +174,8 @@ def split_of(house: House) -> str:
 def content_hash(house: House) -> str:
     """The sha256 of the form of a house: equal for houses that differ in names and numbering only."""
     # Ways have names, so a walk that takes them in order numbers the rooms; only its first room is free.
-    forms = [_form(house, _walk(house, room)) for room in range(len(house.rooms))]
+    held = [_held(house, room) for room in range(len(house.rooms))]
+    forms = [_form(house, held, _walk(house, room)) for room in range(len(house.rooms))]
     return sha256(min(forms).encode()).hexdigest()
 
 
@@ -184,18 +187,22 @@ def _walk(house: House, first: int) -> list[int]:
     return met
 
 
-def _form(house: House, order: Sequence[int]) -> str:
+def _form(house: House, held: Sequence[object], order: Sequence[int]) -> str:
     number = {room: i for i, room in enumerate(order)}
     rooms = []
     for room in order:
         ways = [(way, number[there]) for way, there in sorted(house.exits[room].items())]
-        held = sorted(
-            (holder.is_container, i == house.goal, _contents(house, house.place_in(i)))
-            for i, holder in enumerate(house.holders)
-            if holder.room == room
-        )
-        rooms.append((ways, held, _contents(house, room)))
+        rooms.append((ways, held[room]))
     return repr(rooms)
+
+
+def _held(house: House, room: int) -> object:
+    """What stands in a room, what is in or on it, and what lies on the ground, without names."""
+    standing = sorted(
+        (house.holders[i].is_container, i == house.goal, _contents(house, house.place_in(i)))
+        for i in house.furniture[room].values()
+    )
+    return standing, _contents(house, room)
 
 
 def _contents(house: House, place: int) -> list[tuple[bool, bool]]:

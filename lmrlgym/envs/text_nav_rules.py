@@ -373,9 +373,19 @@ def listed(observation: str) -> tuple[str, ...]:
 
 def starts_in(house: House, history: History) -> list[int]:
     """The rooms in which a game that is told like `history` may have begun; one in the paper's house."""
-    told = listed(history[0].text)
-    rooms = range(len(house.rooms))
-    return [room for room in rooms if admissible(house, view(house, first_state(house, room))) == told]
+    _, _, lines = history[0].text.partition("\n")
+    views = {room: view(house, first_state(house, room)) for room in range(len(house.rooms))}
+    told = listed(lines)
+    alike = [room for room, seen in views.items() if admissible(house, seen) == told]
+    if len(alike) < 2:
+        return alike
+    description, _, _ = lines.partition("\n")
+    return [room for room in alike if description in _descriptions(house, views[room])]
+
+
+def _descriptions(house: House, seen: State) -> set[str]:
+    """All ways to describe a room, with and without its name."""
+    return {described(house, seen, style, tells) for style in range(STYLES) for tells in (True, False)}
 
 
 def replayed(house: House, room: int, history: History) -> list[State]:
