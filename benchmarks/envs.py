@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,6 +169,65 @@ def random_actions(env_id: str, count: int = 1_000, **env_kwargs: Any) -> list[s
     return [candidates[i] for i in np.random.default_rng([0, 1]).integers(len(candidates), size=count)]
 
 
+def recorded(env_id: str, **env_kwargs: Any) -> list[lmrlgym.Trajectory]:
+    """Games of a random player, for games whose sensible actions change from move to move."""
+    policy = lmrlgym.policy_named("random", env_id, **env_kwargs)
+    return lmrlgym.rollout(env_id, policy, SIDE_BY_SIDE, seed=0, env_kwargs=env_kwargs)
+
+
+def spoken(game: lmrlgym.Trajectory) -> list[str]:
+    """What the agent said."""
+    return [turn.text for turn in game.turns if turn.is_action]
+
+
+def replay_rate(env: gymnasium.Env[Any, Any], games: Sequence[lmrlgym.Trajectory]) -> Timed:
+    """Steps a second of one environment that plays `games` again, one after the other."""
+    said = [spoken(game) for game in games]
+
+    def measure() -> float:
+        start = time.perf_counter()
+        for game, actions in zip(games, said, strict=True):
+            env.reset(seed=game.seed)
+            for action in actions:
+                env.step(action)
+        return sum(map(len, said)) / (time.perf_counter() - start)
+
+    return measure
+
+
+def vector_replay_rate(vector: Any, games: Sequence[lmrlgym.Trajectory]) -> Timed:
+    """Game steps a second of `games` played again side by side; one that is over waits for the others."""
+    said = [spoken(game) for game in games]
+
+    def measure() -> float:
+        start = time.perf_counter()
+        for slot, game in enumerate(games):
+            vector.reset_game(slot, seed=game.seed, options={})
+        for batch in zip_longest(*said):
+            vector.play(batch)
+        return sum(map(len, said)) / (time.perf_counter() - start)
+
+    return measure
+
+
+def chess_rows(env_id: str, steps: int, repeats: int, alone: Timed, side_by_side: Timed) -> list[Row]:
+    """Legal moves against the partners that need no engine, in whole games of at most `steps` / 200 moves."""
+    rows = []
+    for partner in ("random", "builtin"):
+        settings: dict[str, Any] = {"partner": partner, "max_moves": max(1, min(400, steps // 200))}
+        games = recorded(env_id, **settings)
+        one = replay_rate(gymnasium.make(env_id, **settings), games)
+        rows.append(row(f"{env_id} {partner} gym.make", "steps/s", one, alone, repeats))
+        vector = gymnasium.make_vec(
+            env_id, SIDE_BY_SIDE, vectorization_mode="vector_entry_point", **settings
+        ).unwrapped
+        many = vector_replay_rate(vector, games)
+        rows.append(
+            row(f"{env_id} {partner} vector of {SIDE_BY_SIDE}", "steps/s", many, side_by_side, repeats)
+        )
+    return rows
+
+
 def env_rows(steps: int, repeats: int) -> list[Row]:
     """Every registered game, one alone and many side by side."""
     alone = single_rate(gymnasium.make(TRIVIAL), [0] * 1_000, 4 * steps)
@@ -175,6 +235,9 @@ def env_rows(steps: int, repeats: int) -> list[Row]:
     side_by_side = vector_rate(many, [0] * 100, steps)
     rows = []
     for env_id in sorted(env_id for env_id in gymnasium.registry if env_id.startswith("lmrlgym/")):
+        if "Chess" in env_id:
+            rows += chess_rows(env_id, steps, repeats, alone, side_by_side)
+            continue
         actions = random_actions(env_id)
         one = single_rate(gymnasium.make(env_id), actions, steps)
         rows.append(row(f"{env_id} gym.make", "steps/s", one, alone, repeats))

@@ -24,10 +24,35 @@ def test_a_row_holds_medians_and_the_spread_of_the_quotients():
 def test_every_registered_game_is_measured_alone_and_side_by_side():
     rows = envs.env_rows(steps=1_000, repeats=1)
     ids = [env_id for env_id in gymnasium.registry if env_id.startswith("lmrlgym/")]
+    played = [f"{i} {p}" for i in ids if "Chess" in i for p in ("random", "builtin")]
+    played += [env_id for env_id in ids if "Chess" not in env_id]
     assert sorted(row.name for row in rows) == sorted(
-        f"{env_id} {how}" for env_id in ids for how in ("gym.make", "vector of 16")
+        f"{game} {how}" for game in played for how in ("gym.make", "vector of 16")
     )
     assert all(row.value > 0 and row.baseline > 0 and row.unit == "steps/s" for row in rows)
+
+
+def test_chess_is_measured_by_legal_moves_and_every_one_of_them_counts():
+    settings = {"partner": "random", "max_moves": 6}
+    games = envs.recorded("lmrlgym/Chess-v0", **settings)
+    assert all(game.total_reward == 0 for game in games)
+
+    class Counts(gymnasium.Wrapper):  # type: ignore[type-arg]
+        steps = 0
+
+        def step(self, action: str):  # type: ignore[no-untyped-def]
+            self.steps += 1
+            told = super().step(action)
+            assert told[4]["action_is_valid"]
+            return told
+
+    env = Counts(gymnasium.make("lmrlgym/Chess-v0", **settings))
+    envs.replay_rate(env, games)()
+    assert env.steps == sum(len(envs.spoken(game)) for game in games) == 16 * 6
+    vector = gymnasium.make_vec("lmrlgym/Chess-v0", 16, vectorization_mode="vector_entry_point", **settings)
+    envs.vector_replay_rate(vector.unwrapped, games)()
+    told = [[turn.text for turn in env.history] for env in vector.unwrapped.envs]
+    assert told == [[turn.text for turn in game.turns] for game in games]
 
 
 def test_rates_count_every_step_and_go_on_over_the_end_of_a_game():

@@ -142,6 +142,85 @@ def test_a_chess_bc_record_is_one_move() -> None:
     assert said({"from_state": FEN, "action": "Qe4"}, CHESS) == [(SPACED, False, 0.0), ("Q e 4\n", True, 0.0)]
 
 
+ENDGAMES = "lmrlgym/ChessEndgames-v0"
+AFTER = "8/8/8/5k2/4Q3/8/8/4K3 w - - 2 2"
+CHESS_FILES = {
+    # the lines of train_bc.jsonl: a move each, with more or fewer keys
+    "train_bc.jsonl": (
+        [
+            {"from_state": FEN, "action": "Qe4+"},
+            {"from_state": FEN, "action": "Kd2", "reward": 0, "done": False, "round": 3},
+        ],
+        [("8 / 8", ["Q e 4 +"], 0.0, False), ("8 / 8", ["K d 2"], 0.0, False)],
+    ),
+    # of train_trajectories.jsonl and train.jsonl: a game each, spaced
+    "train_trajectories.jsonl": (
+        [
+            [
+                {"state": SPACED.strip(), "action": "Q e 4 +\n", "reward": 0, "done": False},
+                {"state": " ".join(AFTER), "action": "Q x f 5 #\n", "reward": 1, "done": True},
+            ],
+            [{"state": FEN, "action": "x", "reward": -1, "done": False}],
+        ],
+        [("8 / 8", ["Q e 4 +", "Q x f 5 #"], 1.0, True), ("8 / 8", ["x"], -1.0, False)],
+    ),
+    # of val_bc.jsonl as a helper script wrote it: both keys, and spaced
+    "val_bc.jsonl": (
+        [{"from_state": SPACED, "state": SPACED, "action": "Q e 4 +\n", "reward": 0, "done": True}],
+        [("8 / 8", ["Q e 4 +"], 0.0, True)],
+    ),
+}  # fmt: skip
+"""File -> (its lines, what each game is: how it begins, moves, return, whether it ended)."""
+
+
+@pytest.mark.parametrize("env_id", [CHESS, ENDGAMES])
+@pytest.mark.parametrize("name", CHESS_FILES)
+@pytest.mark.parametrize("as_lines", [True, False])
+def test_chess_files_hold_moves_and_games(tmp_path: Path, env_id: str, name: str, as_lines: bool) -> None:
+    records, wanted = CHESS_FILES[name]
+    text = lines(*records) if as_lines else json.dumps(records)
+    found = load_2023(written(tmp_path, name, text), env_id)
+    assert [
+        (g.turns[0].text[:5], [t.text.strip() for t in g.turns if t.is_action], g.total_reward, g.terminated)
+        for g in found
+    ] == wanted
+    for game in found:
+        assert game.env_id == env_id
+        assert game.truncated != game.terminated
+        # a position with a blank between all characters and one newline, whatever the file has
+        assert all(
+            turn.text[1:-1:2].strip() == "" and turn.text.endswith("\n")
+            for turn in game.turns
+            if not turn.is_action
+        )
+        assert game.info["success"] == (game.total_reward == 1)
+
+
+def test_the_steps_of_an_unshuffled_chess_file_are_cut_into_games(tmp_path: Path) -> None:
+    step = {"state": FEN, "action": "Qe4+", "reward": 0, "done": False}
+    mate = {"state": AFTER, "action": "Qxf5#", "reward": 1, "done": True}
+    text = lines(step, mate, step) + "\n" + lines(step, step, mate)
+    found = load_2023(written(tmp_path, "train_unshuffled.jsonl", text), ENDGAMES)
+    # by `done`, by the empty line, by `done`
+    assert [len(game.turns) // 2 for game in found] == [2, 1, 3]
+    assert [game.terminated for game in found] == [True, False, True]
+    assert [game.total_reward for game in found] == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"from_state": FEN}, {"action": "Qe4"}, {"from_state": 5, "action": "Qe4"},
+        {"from_state": FEN, "action": None}, [], [{"state": FEN, "done": True}], FEN,
+    ],
+)  # fmt: skip
+def test_a_chess_record_that_is_none_is_named(tmp_path: Path, record: Any) -> None:
+    good = {"from_state": FEN, "action": "Qe4+"}
+    path = written(tmp_path, "train_bc.jsonl", lines(good, record))
+    with pytest.raises(ValueError, match=r"train_bc\.jsonl: record 2 is not of lmrlgym/ChessEndgames-v0"):
+        load_2023(path, ENDGAMES)
+
+
 def test_twenty_questions_pay_all_but_the_right_one() -> None:
     record = {"lines": ["Is it alive? No.", "Is it a car? Yes."], "correct": True, "word": ["Car"]}
     assert said(record, QUESTIONS) == [
