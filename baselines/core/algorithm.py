@@ -45,6 +45,8 @@ class AlgorithmConfig:
     """cut games whose agent sees a sliding window into pieces of so many windows; 0: whole games"""
     later_pieces: float = 1.0
     """share of the pieces after a game's first that is learned from; they cost a window an action"""
+    look_back: int = 0
+    """turns the agent looks back at, where that is fewer than the environment shows; 0: all it shows"""
     games: int = 0
     """games played a round; 0 learns from the dataset instead"""
     temperature: float = 1.0
@@ -69,7 +71,7 @@ class Algorithm(nn.Module):
         super().__init__()
         self.lm = lm
         self.config = config
-        self.encoder = Encoder(lm.tokenizer, context)
+        self.encoder = Encoder(lm.tokenizer, _fewer(context, config.look_back))
         lm.add_adapter(POLICY, config.rank, config.seed)
 
     def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[Tokens]:
@@ -115,6 +117,13 @@ class Algorithm(nn.Module):
             **{name: value for name, value in self.named_parameters() if not name.startswith("lm.")},
             **{name: value for name, value in self.named_buffers() if not name.startswith("lm.")},
         }
+
+
+def _fewer(context: int | None, look_back: int) -> int | None:
+    """The turns that an agent sees of the `context` (None: all) that it is shown."""
+    if look_back < 0:
+        raise ValueError(f"look_back must be 0 or more turns, got {look_back}")
+    return context if look_back == 0 else min(look_back, context or look_back)
 
 
 class Said(NamedTuple):

@@ -143,7 +143,10 @@ class Run:
             resume=(folder / "run.json").is_file(),  # this training was killed before
         )
         config = BC.Config(
-            seed=self.config.seed, rank=self.config.rank, max_new_tokens=self.config.max_new_tokens
+            seed=self.config.seed,
+            rank=self.config.rank,
+            max_new_tokens=self.config.max_new_tokens,
+            look_back=self.config.look_back,
         )
         train("bc", training, config)
         return folder

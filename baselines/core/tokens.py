@@ -173,8 +173,8 @@ class Encoder:
         return str(self.tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
 
     def prompt(self, history: History) -> tuple[int, ...]:
-        """The ids a model acts on: the plain concatenation of the turns."""
-        return tuple(token for turn in history for token in self.turn(turn))
+        """The ids a model acts on: the plain concatenation of the turns that it sees."""
+        return tuple(token for turn in visible(history, self.context) for token in self.turn(turn))
 
     def trajectory(self, trajectory: Trajectory) -> Tokens:
         """The whole game, (T,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -71,3 +72,29 @@ def test_games_of_several_windows_and_padding_count_every_token_once(base: Base)
     each = [(algorithm.loss(stack([game]))[0].item(), int(game.is_action.sum())) for game in games]
     expected = sum(loss * count for loss, count in each) / sum(count for _, count in each)
     assert whole.item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shown", "look_back", "seen"), [(None, 0, None), (None, 5, 5), (40, 5, 5), (40, 60, 40), (1, 0, 1)]
+)
+def test_an_agent_sees_no_more_than_it_is_shown(
+    base: Base, shown: int | None, look_back: int, seen: int | None
+) -> None:
+    config = replace(small_config(bc.BC), look_back=look_back)
+    assert bc.BC(LM(base), config, shown).encoder.context == seen
+
+
+def test_an_agent_that_looks_back_at_one_turn_acts_and_learns_on_that_turn_alone(base: Base) -> None:
+    algorithm = started(bc.BC, base, replace(small_config(bc.BC), look_back=1))
+    turns = (Turn("a\n", False), Turn("b\n", True), Turn("c\n", False), Turn("d\n", True))
+    newest = [list(algorithm.encoder.turn(turn)) for turn in turns]
+    assert list(algorithm.encoder.prompt(turns[:3])) == newest[2]
+    (game,) = algorithm.prepare([Trajectory("x", {}, turns, True, False, 0, {}, {})])
+    # two windows: the first observation and its action, then the second
+    assert game.ids.tolist() == [*newest[0], *newest[1], *newest[2], *newest[3]]
+    assert game.mask.tolist() == [1] * len(newest[0] + newest[1]) + [2] * len(newest[2] + newest[3])
+
+
+def test_nobody_looks_back_at_fewer_than_no_turns(base: Base) -> None:
+    with pytest.raises(ValueError, match="look_back must be 0 or more turns, got -1"):
+        bc.BC(LM(base), replace(small_config(bc.BC), look_back=-1), None)
