@@ -18,6 +18,7 @@ VERBS = {
     "collect": "make a dataset with a scripted player",
     "train": "train an agent",
     "eval": "score a player by the protocol of an environment",
+    "audit": "say how far the partner of a dialogue game can be trusted",
     "replay": "play stored games again and compare",
     "demo": "train and compare the five agents on the maze",
 }

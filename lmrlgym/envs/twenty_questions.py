@@ -37,6 +37,8 @@ from lmrlgym.envs.twenty_questions_texts import (
     token_return,
     with_return_tokens,
 )
+from lmrlgym.partners import partner_named
+from lmrlgym.partners.roles.twenty_questions import ROLE
 from lmrlgym.partners.twenty_questions import ScriptedOracle
 from lmrlgym.resources import data_path
 from lmrlgym.vector import vectorise
@@ -212,8 +214,8 @@ class TwentyQuestionsEnv(PartnerEnv):
     `privileged=True`, `task` is the object's number in the paper's list (from 0) and `secret` its name.
 
     ## Arguments
-    - `partner`: `scripted`, or a `Partner`; the `state` of its queries is a `Secret`: the object's variants
-      and the question.
+    - `partner`: `scripted`, `human`, `hf:MODEL`, `http(s)://HOST/v1#MODEL` or a `Partner` (see the page on
+      partners); the `state` of its queries is a `Secret`: the object's variants and the question.
     - `compat`: no difference.
     - reset options: `object`, a variant of one of the 158, or `task`, its number.
 
@@ -244,9 +246,10 @@ class TwentyQuestionsEnv(PartnerEnv):
         privileged: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        if isinstance(partner, str):
-            partner = _partner_named(partner)
-        super().__init__(partner=partner, compat=compat, privileged=privileged, render_mode=render_mode)
+        super().__init__(
+            partner=partner_named(partner, ScriptedOracle, ROLE), compat=compat, privileged=privileged,
+            render_mode=render_mode,
+        )  # fmt: skip
         self._question = ""
 
     def _start(self, options: Mapping[str, Any]) -> str:
@@ -275,12 +278,6 @@ class TwentyQuestionsEnv(PartnerEnv):
 
     def _secret(self) -> str:
         return things()[self.task].name
-
-
-def _partner_named(name: str) -> Partner:
-    if name != "scripted":
-        raise ValueError(f'partner must be "scripted" or a Partner, got {name!r}')
-    return ScriptedOracle()
 
 
 def _numbered(name: Any) -> int:

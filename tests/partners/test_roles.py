@@ -10,6 +10,7 @@ from lmrlgym.partners import partner_named
 from lmrlgym.partners.roles.car_dealer import ROLE as BUYER
 from lmrlgym.partners.roles.car_dealer import buyer_prompt
 from lmrlgym.partners.roles.guess_my_city import ROLE as CITY
+from lmrlgym.partners.roles.twenty_questions import ROLE as ORACLE
 
 PROFILE = {
     "personality": "polite", "preferred_brands": "a BMW", "preferred_type": "sedan",
@@ -37,6 +38,30 @@ def asked(env_id, says, **options):
     for text in says:
         env.step(text)
     return recorder.queries[-1]
+
+
+def test_the_oracle_is_asked_with_the_prompt_of_2023():
+    query = asked("lmrlgym/TwentyQuestions-v0", ["Is it alive?\n"], object="Pants")
+    assert ORACLE.prompt(query) == (
+        "Answer the question about the object truthfully.\nobject: (Pants, Pant, Pair of pants)\n"
+        "question: Is it alive?\nanswer (yes or no): "
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "not_understood"),
+    [
+        ("yesterday", "Yes.\n", 0),
+        ("No way, never", "No.\n", 0),
+        ("The answer is yes", "No.\n", 1),
+        ("", "No.\n", 1),
+    ],
+)
+def test_an_oracles_free_text_is_heard_by_its_beginning(said, heard, not_understood):
+    env = gymnasium.make("lmrlgym/TwentyQuestions-v0", partner=Recorder(said))
+    env.reset(seed=0)
+    observation, *_, info = env.step("Is it alive?\n")
+    assert (observation, info["not_understood"]) == (heard, not_understood)
 
 
 def test_the_city_is_asked_with_the_prompt_of_2023():
@@ -77,11 +102,9 @@ def test_wishes_that_are_to_be_told_stand_in_the_decision():
     assert decision == "Decision: tell wishes a BMW sedan, sunroof, heated seats"
 
 
-def games_with_a_role():
-    return [i for i in ("lmrlgym/GuessMyCity-v0", "lmrlgym/CarDealer-v0") if i in gymnasium.registry]
-
-
-@pytest.mark.parametrize("env_id", games_with_a_role())
+@pytest.mark.parametrize(
+    "env_id", ["lmrlgym/TwentyQuestions-v0", "lmrlgym/GuessMyCity-v0", "lmrlgym/CarDealer-v0"]
+)
 def test_an_unknown_name_is_refused_and_the_known_ones_are_listed(env_id):
     with pytest.raises(ValueError, match=r'partner must be "scripted", "human", "hf:MODEL".*got \'gpt\''):
         gymnasium.make(env_id, partner="gpt")

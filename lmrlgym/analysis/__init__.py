@@ -1,0 +1,1 @@
+"""What results and partners are worth: measures over games."""
