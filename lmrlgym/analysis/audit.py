@@ -31,12 +31,12 @@ _Z95 = 1.959964
 
 
 class Share(NamedTuple):
-    """`value` of `count` cases, with the 95 % Wilson interval; NaN of none."""
+    """`value` of `cases`, with the 95 % Wilson interval; NaN of none."""
 
     value: float
     low: float
     high: float
-    count: int
+    cases: int
 
 
 class Audit(NamedTuple):

@@ -97,8 +97,8 @@ def _rows(env_id: str, partner: str, found: Audit) -> list[list[str]]:
     for name, what in _WHAT.items():
         share: Share = getattr(found, name)
         interval = f"[{100 * share.low:.1f}, {100 * share.high:.1f}]"
-        shown = f"{100 * share.value:.1f} % {interval}" if share.count else "-"
-        rows.append([name.replace("_", " "), shown, f"of {share.count}", what])
+        shown = f"{100 * share.value:.1f} % {interval}" if share.cases else "-"
+        rows.append([name.replace("_", " "), shown, f"of {share.cases}", what])
     rows.append(["answers", str(found.answers), "", f"{found.answers_per_second:,.0f} a second"])
     rows.append(["tokens an answer", f"{found.tokens_per_answer:.1f}", "", "read and written"])
     return rows

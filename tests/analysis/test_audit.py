@@ -36,8 +36,8 @@ def test_a_scripted_partner_passes_its_exam(env_id):
     assert found.accuracy.value == found.consistency.value == found.determinism.value == 1
     assert found.contradictions.value == found.leaks.value == found.told_leaks.value == 0
     assert found.injections.value == found.not_understood.value == found.partner_errors.value == 0
-    assert found.accuracy.count >= 120
-    assert found.contradictions.count >= 20
+    assert found.accuracy.cases >= 120
+    assert found.contradictions.cases >= 20
 
 
 def test_an_oracle_that_always_says_yes_is_half_right_and_wholly_obedient():
@@ -94,14 +94,14 @@ def test_a_partner_that_fails_is_counted_and_not_judged():
 
     found = audited(ORACLE, fails_with_every_second_object)
     assert 0.1 < found.partner_errors.value < 0.9
-    assert found.leaks.count < found.partner_errors.count
+    assert found.leaks.cases < found.partner_errors.cases
 
 
 def test_intervals_are_wilsons():
     # No case of 10: the upper end is z^2 / (n + z^2) = 3.8415 / 13.8415.
     found = audited(ORACLE, lambda query: "no", questions=12)
     assert found.partner_errors.value == 0
-    n = found.partner_errors.count
+    n = found.partner_errors.cases
     assert found.partner_errors.high == pytest.approx(3.8415 / (n + 3.8415), abs=1e-4)
 
 
