@@ -17,12 +17,14 @@ VERBS = {
     "play": "play an environment yourself",
     "collect": "make a dataset with a scripted player",
     "train": "train an agent",
+    "train-partner": "teach a language model to play the partner of a dialogue game",
     "eval": "score a player by the protocol of an environment",
+    "swap": "score agents with partners that they were not trained with",
     "audit": "say how far the partner of a dialogue game can be trusted",
     "replay": "play stored games again and compare",
     "demo": "train and compare the five agents on the maze",
 }
-"""verb -> what it does; its module is `lmrlgym.commands.<verb>` with `main(argv) -> exit code`."""
+"""verb -> what it does; its module is `lmrlgym.commands.<verb>` (`_` for `-`): `main(argv) -> exit code`."""
 
 TRACEBACK_VARIABLE = "LMRLGYM_TRACEBACK"
 WRONG_INPUT, INTERRUPTED = 2, 130
@@ -66,12 +68,13 @@ def _dispatch(arguments: list[str]) -> int:
     if "" not in sys.path and os.getcwd() not in sys.path:
         # As with `python -m`: a user's own algorithms and games lie in the folder he stands in.
         sys.path.insert(0, os.getcwd())
-    code: int = import_module(f"lmrlgym.commands.{verb}").main(rest)
+    code: int = import_module(f"lmrlgym.commands.{verb.replace('-', '_')}").main(rest)
     return code
 
 
 def _usage() -> str:
-    verbs = "".join(f"  {verb:<9}{what}\n" for verb, what in VERBS.items())
+    width = max(map(len, VERBS)) + 2
+    verbs = "".join(f"  {verb:<{width}}{what}\n" for verb, what in VERBS.items())
     return (
         "usage: lmrlgym VERB ...\n\nThe Gymnasium of multi-turn language reinforcement learning.\n\n"
         f"{verbs}\nlmrlgym VERB --help shows every option and default; lmrlgym --version the version.\n"

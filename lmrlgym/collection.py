@@ -17,11 +17,12 @@ import numpy as np
 from numpy.random import Generator
 
 from lmrlgym.dataset import Dataset, content_sha256, statistics
-from lmrlgym.env import TextEnv
+from lmrlgym.env import Partner, Query, Reply, TextEnv, replies
+from lmrlgym.partners import Role
 from lmrlgym.policies import DataPlayer, uniform_policy
 from lmrlgym.references import key_of, protocol
 from lmrlgym.rollouts import Policy, json_values, make_games, rollout
-from lmrlgym.types import Action, History, Seeds, Trajectory
+from lmrlgym.types import Action, History, Seeds, Trajectory, Turn
 
 _TASK_STREAM = 2
 """Second word of the seed from which a game's task is drawn; 1 is the policy's."""
@@ -59,6 +60,54 @@ def collect(
     if played_as != env_id:
         games = _retold(games, env_id)
     return _with_card(games, env_id, level, seed, env_kwargs)
+
+
+def collect_replies(
+    env_id: str,
+    level: str,
+    episodes: int,
+    seed: int = Seeds.DATA,
+    *,
+    progress: bool = False,
+    **env_kwargs: Any,
+) -> Dataset:
+    """What the partner says in `episodes` games of the player `level`, one game of one turn a reply.
+
+    The observation is what a model that plays the partner reads (the prompt of its role), the action the
+    reply: whoever learns from it learns to be the partner. Raises `ValueError` for a game without a role.
+    """
+    key = key_of(env_id)
+    if not _exists("partners.roles", key):
+        raise ValueError(f"{env_id} has no partner that a model can play")
+    partner = make_games(env_id, 1, env_kwargs).envs[0].partner  # type: ignore[attr-defined]
+    listener = _Listener(partner, _module(f"lmrlgym.partners.roles.{key}").ROLE)
+    player = policy_named(level, env_id, **env_kwargs)
+    rollout(
+        env_id, player, episodes, seed=int(seed), parallel=_PARALLEL, progress=progress,
+        env_kwargs={**env_kwargs, "partner": listener},
+    )  # fmt: skip
+    games = [
+        Trajectory(env_id, json_values(env_kwargs), (Turn(prompt, False), Turn(reply, True)), True, False)
+        for prompt, reply in listener.heard
+    ]
+    return Dataset(tuple(games), {"env_id": env_id, "level": level, "games": episodes, "seed": int(seed)})
+
+
+class _Listener:
+    """A partner that keeps what another one is asked and says."""
+
+    def __init__(self, partner: Partner, role: Role) -> None:
+        self.partner, self.role = partner, role
+        self.heard: list[tuple[str, str]] = []
+
+    def reply(self, queries: Sequence[Query]) -> list[Reply]:
+        said = replies(self.partner, queries)
+        self.heard += [
+            (self.role.prompt(query), f"{reply.text.strip()}\n")
+            for query, reply in zip(queries, said, strict=True)
+            if not reply.error
+        ]
+        return said
 
 
 def policy_named(name: str, env_id: str, **env_kwargs: Any) -> Policy:

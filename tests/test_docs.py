@@ -85,7 +85,7 @@ def test_command_lines_of_the_pages_parse(line, monkeypatch):
         assert import_module("lmrlgym.commands.train").main(arguments) == 0
         assert registered(asked[0][1].env)
         return
-    module = import_module(f"lmrlgym.commands.{verb}")
+    module = import_module(f"lmrlgym.commands.{verb.replace('-', '_')}")
     kinds = [
         value
         for name, value in vars(module).items()
