@@ -128,7 +128,15 @@ _SMALL_TALK = re.compile(
 )
 
 
+_ACCEPTING = (
+    "deal", "sold", "agree", "yours", "accept", "shake", "let's", "works", "can", "i'll", "fine", "win",
+)  # fmt: skip
+"""Pieces without one of which `_ACCEPTANCE` cannot match; looking for them is ten times faster."""
+
+
 def _is_acceptance(sentence: str) -> bool:
+    if not any(piece in sentence for piece in _ACCEPTING):
+        return False
     found = _ACCEPTANCE.search(sentence)
     return found is not None and _NOT_ACCEPTED.search(sentence[: found.start()]) is None
 
@@ -199,6 +207,19 @@ def _add_claims(sentence: str, masks: list[int]) -> None:
         for number, (piece, pattern) in enumerate(_FEATURE_WORDS):
             if piece in clause and (found := pattern.search(clause)) is not None:
                 masks[2 + 3 * (found.start() > denied_from)] |= 1 << number
+
+
+@lru_cache(maxsize=8192)
+def mentions(text: str) -> Claims:
+    """Every brand, type and feature that `text` names, whatever it says about them."""
+    low, brands, types = plain(text[:LONGEST_READ]), 0, 0
+    for match in _CAR_WORD.finditer(low):
+        if match[0] in _BRAND_WORDS:
+            brands |= 1 << _BRAND_WORDS[match[0]]
+        else:
+            types |= 1 << _TYPE_WORDS[match[0]]
+    found = (pattern.search(low) is not None for _, pattern in _FEATURE_WORDS)
+    return Claims(brands, types, sum(is_there << number for number, is_there in enumerate(found)))
 
 
 def _denied_from(clause: str) -> int:

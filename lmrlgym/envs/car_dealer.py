@@ -35,6 +35,7 @@ from lmrlgym.envs.car_ledger import (
     reward_2023,
 )
 from lmrlgym.envs.car_offers import has_amount, plain, prices_in
+from lmrlgym.envs.car_talk import Talk, talk_of
 from lmrlgym.partners import partner_named
 from lmrlgym.partners.car_dealer import ScriptedBuyer, worded
 from lmrlgym.partners.roles.car_dealer import ROLE
@@ -43,9 +44,9 @@ from lmrlgym.vector import vectorise
 
 __all__ = [
     "BRANDS", "BUDGETS", "FEATURES", "GREETING", "LIMIT", "PERSONALITIES", "PROFILES", "REWARDS",
-    "STRATEGIES", "TYPES", "BuyerState", "CarDealerEnv", "Decision", "Ledger", "Profile", "Said",
+    "STRATEGIES", "TYPES", "BuyerState", "CarDealerEnv", "Decision", "Ledger", "Profile", "Said", "Talk",
     "best_offer", "car_dealer_vector", "car_name", "checked_words", "margin", "opening_counter", "plain",
-    "prices_in", "profile_of", "read", "reward_2023",
+    "prices_in", "profile_of", "read", "reward_2023", "talk_of",
 ]  # fmt: skip
 
 GREETING = "Start\n"
