@@ -42,6 +42,10 @@ class Said(NamedTuple):
     asks_budget: bool = False
     asks_wishes: bool = False
     is_understood: bool = False
+    affirms: bool = False
+    """It says yes, to whatever was asked."""
+    is_bare_yes: bool = False
+    """It says nothing else."""
 
 
 NOTHING = Said()
@@ -81,8 +85,9 @@ def _read(text: str) -> Said:
         means_something or _SMALL_TALK.search(low) is not None or _ABOUT_CARS.search(low) is not None
     )
     return Said(
-        offer, accepts, Claims(*masks[:3]), Claims(*masks[3:]), asks_budget, asks_wishes, is_understood
-    )
+        offer, accepts, Claims(*masks[:3]), Claims(*masks[3:]), asks_budget, asks_wishes, is_understood,
+        _YES.match(low) is not None, _BARE_YES.fullmatch(low) is not None,
+    )  # fmt: skip
 
 
 # ---- questions and a yes ----
@@ -124,9 +129,18 @@ _NOT_ACCEPTED = re.compile(
 _SMALL_TALK = re.compile(
     r"\b(?:hello|hi|hey|welcome|good\s(?:morning|afternoon|evening|day)|greetings|howdy|thanks|thank\syou|pleased"
     r"|nice\sto\smeet|help\syou|how\sare\syou|pleasure|sorry|congratulations|goodbye|bye|enjoy|test\sdrive"
+    r"|yes|no|ok|okay|sure|fine|deal|discounts?|offers?|accept"
     r"|cars?|vehicles?|engine|warranty|financing|monthly|month|price)\b"
 )
-
+_YES = re.compile(
+    r"\s*(?:(?:well|oh|and|why)[,\s]+)?(?:yes|yeah|yep|sure|of\scourse|absolutely|certainly|definitely|indeed"
+    r"|exactly|it\s(?:does|is|has\s(?:it|that|one|both|all)|comes\swith\s(?:it|that))(?=\s*(?:[.,!]|$))"
+    r"|(?:that's|that\sis)\s(?:right|correct|included))\b(?!.{0,20}(?:\?|\bmaybe\b|\bperhaps\b|\bnot\ssure\b))"
+)
+_BARE_YES = re.compile(
+    r"\s*(?:yes|yeah|yep|sure|of\scourse|absolutely|certainly|definitely|ok|okay|fine|alright|all\sright)"
+    r"(?:[\s,.!]+(?:yes|sure|of\scourse|please|sir|madam|ma'am|ok|okay|then|fine|alright))*[\s.!]*"
+)
 
 _ACCEPTING = (
     "deal", "sold", "agree", "yours", "accept", "shake", "let's", "works", "can", "i'll", "fine", "win",
@@ -174,7 +188,8 @@ _ABOUT_CARS = re.compile(
     rf"{_CAR_WORD.pattern}|camera|navigation|\bgps\b|nav\b|nav\ssystem|heat|leather|[\s-]row|blind|roof|play\b"
 )
 _CLAUSE = re.compile(
-    r",?\s(?:but|however|though|although|yet)\s|,\s(?=(?:it|we|i|this|the|that|and\sit|and\swe)\b)|\s-\s"
+    r",?\s(?:but|however|though|although|yet)\s|,\s(?=(?:it|we|i|this|the|that|only|just|and\sit|and\swe)\b)"
+    r"|\s-\s"
 )
 _IDIOM = re.compile(
     r"\bnot\sonly\b|\bno\s(?:problem|doubt|hassle|pressure|worries|extra|additional|hidden|accident)\w*\b"

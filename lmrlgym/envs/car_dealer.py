@@ -18,6 +18,7 @@ from lmrlgym.envs.car_claims import BRANDS, FEATURES, LONGEST_READ, TYPES, Said,
 from lmrlgym.envs.car_ledger import (
     BUDGETS,
     LIMIT,
+    OPENING,
     PERSONALITIES,
     PROFILES,
     PUZZLED,
@@ -29,12 +30,14 @@ from lmrlgym.envs.car_ledger import (
     best_offer,
     car_name,
     drawn_profile,
+    listed,
     margin,
     opening_counter,
+    paid,
     profile_of,
     reward_2023,
 )
-from lmrlgym.envs.car_offers import has_amount, plain, prices_in
+from lmrlgym.envs.car_offers import HIGHEST_PRICE, has_amount, plain, prices_in
 from lmrlgym.envs.car_talk import Talk, talk_of
 from lmrlgym.partners import partner_named
 from lmrlgym.partners.car_dealer import ScriptedBuyer, worded
@@ -43,10 +46,11 @@ from lmrlgym.types import Turn
 from lmrlgym.vector import vectorise
 
 __all__ = [
-    "BRANDS", "BUDGETS", "FEATURES", "GREETING", "LIMIT", "PERSONALITIES", "PROFILES", "REWARDS",
-    "STRATEGIES", "TYPES", "BuyerState", "CarDealerEnv", "Decision", "Ledger", "Profile", "Said", "Talk",
-    "best_offer", "car_dealer_vector", "car_name", "checked_words", "margin", "opening_counter", "plain",
-    "prices_in", "profile_of", "read", "reward_2023", "talk_of",
+    "BRANDS", "BUDGETS", "FEATURES", "GREETING", "HIGHEST_PRICE", "LIMIT", "OPENING", "PERSONALITIES",
+    "PROFILES", "REWARDS", "STRATEGIES", "TYPES", "BuyerState", "CarDealerEnv", "Decision", "Ledger",
+    "Profile", "Said", "Talk", "best_offer", "car_dealer_vector", "car_name", "checked_words", "listed",
+    "margin", "opening_counter", "paid", "plain", "prices_in", "profile_of", "read", "reward_2023",
+    "talk_of", "worded",
 ]  # fmt: skip
 
 GREETING = "Start\n"
@@ -107,7 +111,8 @@ class CarDealerEnv(PartnerEnv):
       the seller refuses (`I can't do $40,000`) or quotes (`you offered $40,000`);
     - the sticker (`the MSRP is $55,000`, `was $55,000`): the highest amount the seller named for the car.
       It is an offer as long as there is no other;
-    - yes to the buyer's counter-offer: `deal`, `I accept`, `it's yours`;
+    - yes to the buyer's counter-offer: `deal`, `I accept`, `it's yours`, or a bare `yes` right after it;
+    - yes to what the buyer has just asked (`Yes, it does`), which claims it;
     - claims about the car: brand, type and features. Nothing checks them: there is no stock. Another
       brand, or another body (sedan, convertible, truck, SUV), than the wished one is a wrong car. What is
       denied, doubted or only asked about is not claimed;
@@ -228,20 +233,16 @@ class CarDealerEnv(PartnerEnv):
         return Query(talk, self._state, self.np_random)
 
     def _heard(self, reply: Reply) -> Response:
-        kind, price, _ = self._state.decision
+        price = self._state.decision.price
         text = checked_words(reply.text, self._state, self.np_random)
-        if kind not in ("accept", "leave"):
+        if self._ledger.is_open:
             return Response(text, action_is_valid=self._is_valid)
         stop_reason = "won" if price else "turn_limit" if self._ledger.turns >= LIMIT else "lost"
         return Response(text, self._paid(price), True, False, price > 0, self._is_valid, stop_reason)
 
     def _paid(self, price: int) -> float:
         """The reward for a sale at `price`, or for none."""
-        budget, sticker = self._ledger.profile.budget, self._ledger.sticker
-        if self.reward == "margin" and not self.compat:
-            return margin(budget, sticker, price)
-        mode = "revenue" if self.reward == "revenue" else "fancy"
-        return reward_2023(budget, price > 0, sticker, price or None, mode)
+        return paid(self.reward, self.compat, self._ledger.profile.budget, self._ledger.sticker, price)
 
     def _secret(self) -> dict[str, Any]:
         return self._ledger.profile.to_json()

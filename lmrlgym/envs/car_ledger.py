@@ -7,7 +7,7 @@ decision; here the decision is made by these rules and a buyer only words it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -143,6 +143,15 @@ def car_name(brand: str, body: str) -> str:
     return f"{'an' if body == 'electric' else 'a'} {body} {brand.split(' ', 1)[1]}"
 
 
+def listed(features: Sequence[str]) -> str:
+    """Features in a sentence: "a sunroof and heated seats"."""
+    words = [f"{'a ' if feature in _WITH_ARTICLE else ''}{feature}" for feature in features]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+_WITH_ARTICLE = ("backup camera", "navigation system", "sunroof")
+
+
 # ---- what a sale is worth ----
 
 
@@ -165,6 +174,13 @@ def reward_2023(budget: int, is_sold: bool, msrp: int, price: int | None, mode: 
     if is_sold:
         return (price or 0) / (0.5 * (budget + msrp))
     return -(budget - msrp) / msrp if msrp else 0.0
+
+
+def paid(reward: str, compat: bool, budget: int, sticker: int, price: int) -> float:
+    """What a game pays that ends with a sale at `price`, or with none (0)."""
+    if reward == "margin" and not compat:
+        return margin(budget, sticker, price)
+    return reward_2023(budget, price > 0, sticker, price or None, "fancy" if reward == "margin" else reward)
 
 
 def opening_counter(budget: int, strategy: str) -> int:
@@ -207,8 +223,8 @@ class Ledger:
     """The accounts of one talk: what was offered, countered and claimed, and what the buyer does about it."""
 
     __slots__ = (
-        "_brand", "_features", "_strategy", "_type", "asked", "concessions", "confirmed", "counter", "lowest",
-        "patience", "price", "profile", "sticker", "turns", "unmet", "wrong",
+        "_brand", "_features", "_last", "_strategy", "_type", "asked", "concessions", "confirmed", "counter",
+        "is_open", "lowest", "patience", "price", "profile", "sticker", "turns", "unmet", "wrong",
     )  # fmt: skip
 
     def __init__(self, profile: Profile) -> None:
@@ -217,6 +233,9 @@ class Ledger:
         self._type = 1 << TYPES.index(profile.type)
         self._features = sum(1 << FEATURES.index(feature) for feature in profile.features)
         self._strategy = profile.strategy
+        self._last = PUZZLED
+        self.is_open = True
+        """Whether the talk goes on."""
         self.turns = 0
         self.patience = PATIENCE[profile.strategy] + TEMPER.get(profile.personality, 0)
         self.price = 0
@@ -237,6 +256,11 @@ class Ledger:
 
     def hear(self, said: Said) -> Decision:
         """Enter what the seller said and decide."""
+        self._last = decision = self._decided(said)
+        self.is_open = decision.kind not in ("accept", "leave")
+        return decision
+
+    def _decided(self, said: Said) -> Decision:
         self.turns += 1
         is_new = self.turns == 1
         is_new |= self._enter_claims(said)
@@ -278,11 +302,20 @@ class Ledger:
             self._enter_car(_TYPE, True)
         elif denies.types & self._type or (self._type & _BODIES and claims.types & _BODIES):
             self._enter_car(_TYPE, False)
+        if said.affirms:
+            self._enter_yes(denies.features)
         self.confirmed = (self.confirmed | claims.features & self._features) & ~(
             denies.features & ~claims.features
         )
         self.unmet = len(self.profile.features) + 2 - self.confirmed.bit_count()
         return bool(self.confirmed & ~before)
+
+    def _enter_yes(self, denied: int) -> None:
+        """A yes confirms what the buyer has just asked for."""
+        if self._last.kind == "ask_feature":
+            self.confirmed |= (1 << FEATURES.index(self._last.wishes[0])) & ~denied
+        elif self._last.kind == "ask_car" and not self.wrong:
+            self.confirmed |= _BRAND | _TYPE
 
     def _enter_car(self, bit: int, is_right: bool) -> None:
         self.confirmed = self.confirmed | bit if is_right else self.confirmed & ~bit
@@ -320,7 +353,8 @@ class Ledger:
 
     def _agreed_price(self, said: Said) -> int:
         """The price of the sale; 0 if there is none."""
-        if said.accepts and not said.offer.price and self.counter and self.accepts(self.counter):
+        agrees = said.accepts or (said.is_bare_yes and self._last.kind in ("counter", "insist"))
+        if agrees and not said.offer.price and self.counter and self.accepts(self.counter):
             return self.counter
         # The rule above all others: never more than the budget.
         return min(self.price, self.profile.budget) if self.price and self.accepts(self.price) else 0

@@ -93,7 +93,7 @@ _AMOUNT = re.compile(
     (?:\s?(?P<dollars>(?:us\s)?dollars?\b|bucks\b|usd\b|us\$|\$(?![0-9])))?""",
     re.VERBOSE,
 )
-_MAYBE_AMOUNT = re.compile(r"[0-9]|thousand|grand|hundred|million")
+_MAYBE_AMOUNT = re.compile(r"[0-9]|thousand|grand|hundred|million|per\s?cent")
 _GROUPED = re.compile(r"[0-9]{1,3}([.,])[0-9]{3}(?:\1[0-9]{3})*((?!\1)[.,][0-9]{1,2})?")
 _LONGEST_NUMBER = 15
 
@@ -169,7 +169,7 @@ _RATES = _one_of(
     "paycheck", "instal+ment", "mile",
 )  # fmt: skip
 _AFTER_RATE = re.compile(
-    rf"\s*(?:(?:an?|per|each|every|/)\s?(?:single\s|other\s)?{_RATES}"
+    rf"\s*(?:(?:for\s)?(?:an?|per|each|every|/)\s?(?:single\s|other\s)?{_RATES}"
     r"|(?:in\s)?(?:monthly|weekly|bi-?weekly|daily|yearly|annually|quarterly)\b(?!\s?instal)|p\.?\s?m\b|pcm\b)"
 )
 _AFTER_UNIT = re.compile(
@@ -204,7 +204,7 @@ _BEFORE_EXTRA = re.compile(
     + r"\b(?:\s"
     + _one_of(
         "you", "of", "is", "for", "are", "at", "an?", "just", "only", "the", "about", "around", "as low as",
-        "worth", "will be", "would be", "starting at", "from", "was", "to", "price",
+        "worth", "will be", "would be", "starting at", "from", "was", "to", "price", "rate", "cost",
     )
     + r"){0,4}|\+)[\s:]*$"
 )  # fmt: skip
@@ -225,7 +225,8 @@ _BEFORE_STICKER = re.compile(
     + r"){0,5}[\s:=(]*$"
 )  # fmt: skip
 _AFTER_STICKER = re.compile(
-    r"[\s,(]*(?:msrp|sticker|list\sprice|retail|originally|before\s(?:the\s|any\s)?discounts?|normally|usually)\b"
+    r"[\s,(]*(?:msrp|sticker|list\sprice|retail|originally|before\s(?:the\s|any\s)?discounts?|normally|usually"
+    r"|(?:marked|reduced|cut|discounted|lowered)\s(?:down\s)?to)\b"
 )
 _BEFORE_QUOTED = re.compile(
     r"\b(?:you(?:'ve|'re|'d|\shave|\sare|\swere)?\s(?:just\s|only\s|also\s)?"
@@ -233,11 +234,12 @@ _BEFORE_QUOTED = re.compile(
         "said", "offered", "mentioned", "asked for", "proposed", "suggested", "offering", "wanted", "named"
     )
     + r"|your(?:\s(?:own|last|first|new|current|total|opening|final|latest))*"
-    r"(?:\s(?:offer|budget|counter|counter-?offer|limit|max|maximum|number|figure|proposal|bid))?)"
+    r"(?:\s(?:offer|budget|counter|counter-?offer|limit|max|maximum|number|figure|proposal|bid))?|the\sbudget)"
     r"(?:\s(?:of|is|was|at|to|for|around|about|only|up|pay|me|just|be|under|over|below|really|that)){0,4}[\s:]*$"
 )
 _AFTER_REFUSED = re.compile(
-    r"[\s,]*(?:(?:is|was|would\sbe|'s|seems|sounds)\s)?"
+    r"\s(?:is\s|as\s)?(?:your|the)\s(?:[a-z]+\s)?(?:budget|limit|maximum)\b"
+    r"|[\s,]*(?:(?:is|was|would\sbe|'s|seems|sounds)\s)?"
     r"(?:(?:just|simply|way|far|much|a\sbit|a\slittle|still|really)\s)*"
     + _one_of(
         "too (?:low|little)", "not (?:enough|possible|going|acceptable)", "impossible", "out of the question",

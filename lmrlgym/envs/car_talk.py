@@ -22,8 +22,10 @@ class Talk(NamedTuple):
     is_car_claimed: bool
     wished: tuple[str, ...]
     """The features that the buyer named."""
+    claimed: tuple[str, ...]
+    """The features that the seller claimed."""
     missing: tuple[str, ...]
-    """Those among them that the seller has not claimed."""
+    """Those that the buyer named and the seller has not claimed."""
     was_asked: bool
     """Whether the buyer's last text names one of the missing."""
     price: int
@@ -60,6 +62,7 @@ def talk_of(history: History) -> Talk:
         car=car_name(BRANDS[_first(brand)], TYPES[_first(body)]) if brand and body else "",
         is_car_claimed=bool(own_brands & brand and own_types & body),
         wished=_listed(named),
+        claimed=_listed(claimed),
         missing=_listed(missing),
         was_asked=bool(last & missing),
         price=ledger.price,

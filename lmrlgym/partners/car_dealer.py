@@ -53,17 +53,22 @@ def worded(decision: Decision, personality: str, rng: Generator) -> str:
 
 
 def _filled(text: str, decision: Decision, draw: int) -> str:
+    from lmrlgym.envs.car_dealer import listed
+
     kind, price, wishes = decision
     if price:
         return text.replace("{price}", spelt_price(price, draw))
     if kind == "ask_feature":
-        wish = with_article(wishes[0])
-        return text.replace("{wish}", wish).replace("{Wish}", _capital(wish))
-    text = text.replace("{car}", wishes[0]).replace("{Car}", _capital(wishes[0]))
-    if kind == "tell_wishes":
-        listed = _listed([with_article(wish) for wish in wishes[1:]])
-        text = text.replace("{wishes}", listed).replace("{Wishes}", _capital(listed))
-    return text
+        return _with(text, "wish", listed(wishes))
+    text = _with(text, "car", wishes[0])
+    return _with(text, "wishes", listed(wishes[1:])) if kind == "tell_wishes" else text
+
+
+def _with(text: str, slot: str, words: str) -> str:
+    """`text` with `words` in its slot, which is written with a capital where a sentence begins."""
+    return text.replace(f"{{{slot}}}", words).replace(
+        f"{{{slot.capitalize()}}}", words[0].upper() + words[1:]
+    )
 
 
 def spelt_price(price: int, draw: int) -> str:
@@ -73,22 +78,6 @@ def spelt_price(price: int, draw: int) -> str:
     if "{short}" in style and price % 100:
         style = formats[0]
     return style.replace("{full}", f"{price:,}").replace("{short}", f"{price / 1000:g}")
-
-
-_ARTICLES = {"backup camera": "a ", "navigation system": "a ", "sunroof": "a "}
-
-
-def with_article(feature: str) -> str:
-    """A feature in a sentence: "a sunroof", "heated seats"."""
-    return _ARTICLES.get(feature, "") + feature
-
-
-def _listed(things: Sequence[str]) -> str:
-    return things[0] if len(things) == 1 else f"{', '.join(things[:-1])} and {things[-1]}"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 @cache
