@@ -11,10 +11,11 @@ import pytest
 from numpy.random import Generator
 
 from baselines.core.run import default_dataset
-from lmrlgym import Dataset, Query, Reply, Turn, replay
+from lmrlgym import Dataset, Query, Reply, Turn, normalise, reference, replay, rollout
 from lmrlgym.collection import policy_named
 from lmrlgym.envs.chess import spoken_position
 from lmrlgym.policies.chess import EnginePlayer, MixedPlayer, RandomPlayer
+from lmrlgym.references import Protocol, protocol
 from lmrlgym.resources import data_path, read_json
 from tests.engines import needs_stockfish
 
@@ -123,3 +124,34 @@ def test_playing_again_against_a_missing_stockfish_says_so_and_loading_does_not_
     with pytest.raises(FileNotFoundError, match="install the package stockfish"):
         replay(game)
     assert replay(Dataset.load("chess/builtin-mixed-v0")[0]) is None
+
+
+# ---- references ----
+
+
+@pytest.mark.parametrize("env_kwargs", [{}, STOCKFISH, {"compat": True}, STOCKFISH | {"compat": True}])
+def test_the_protocol_is_a_thousand_games_from_the_start(env_kwargs: dict[str, Any]):
+    assert protocol(ID, **env_kwargs) == Protocol(False, 1000)
+    known = reference(ID, **env_kwargs)
+    # of 1,000 games random play lost every one
+    assert known.random == -1.0
+    assert -1.0 < known.levels["mixed"] < known.levels["expert"] == known.best
+    assert known.kind == "best_known"
+    assert normalise(ID, -1.0, **env_kwargs) == 0.0
+    assert normalise(ID, known.best, **env_kwargs) == 100.0
+
+
+def test_the_papers_scale_is_for_the_papers_opponent():
+    for mean_return, score in ((-401, 0), (0.21, 50), (1, 100)):
+        assert normalise(ID, mean_return, "lmrl2023", **STOCKFISH) == score
+    # BC of the paper's tables: -22.3 and 47.2
+    assert normalise(ID, -22.3, "lmrl2023", **STOCKFISH) == pytest.approx(47.2, abs=0.05)
+    assert math.isnan(normalise(ID, 0.21, "lmrl2023"))
+    assert "Stockfish" in reference(ID).lmrl2023_reason
+
+
+@needs_stockfish()
+def test_random_play_loses_and_stockfish_at_full_strength_wins():
+    for level, returns in (("random", -1.0), ("expert", 1.0)):
+        games = rollout(ID, policy_named(level, ID), 3, seed=4, parallel=3, env_kwargs=STOCKFISH)
+        assert [game.total_reward for game in games] == [returns] * 3
