@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 Case = dict[str, Any]
-ROOMS = ("core", "maze", "wordle", "chess", "endgames", "car_dealer", "loaders", "algo")
+ROOMS = ("core", "maze", "text_nav", "wordle", "chess", "endgames", "car_dealer", "loaders", "algo")
 MODES = ("clean", "compat", "helper")
 NOT_BUILT = "not built"
 
