@@ -161,11 +161,16 @@ def import_row(repeats: int) -> Row:
 
 
 def random_actions(env_id: str, count: int = 1_000, **env_kwargs: Any) -> list[str]:
-    """What a uniformly random player says; the same in every run, and no echo of what the game draws."""
+    """What a uniformly random player says; the same in every run, and no echo of what the game draws.
+
+    In open language these are texts of the scripted player `random`.
+    """
     env = gymnasium.make(env_id, **env_kwargs).unwrapped
     assert isinstance(env, lmrlgym.TextEnv)
     env.reset(seed=0)
-    candidates = env.candidates() or ("Is it alive?\n",)
+    candidates = env.candidates()
+    if candidates is None:
+        candidates = tuple(text for game in recorded(env_id, **env_kwargs) for text in spoken(game))
     return [candidates[i] for i in np.random.default_rng([0, 1]).integers(len(candidates), size=count)]
 
 

@@ -145,6 +145,13 @@ def statistics(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
     return found
 
 
+def distinct(texts: Sequence[str], n: int) -> float:
+    """distinct-n (arXiv 1510.03055): how many different n-grams of words there are, per n-gram; 0 if none."""
+    words = [text.split() for text in texts]
+    grams = Counter(tuple(said[i : i + n]) for said in words for i in range(len(said) - n + 1))
+    return len(grams) / grams.total() if grams else 0.0
+
+
 def content_sha256(trajectories: Sequence[Trajectory]) -> str:
     """What identifies a dataset: the sha256 of its canonical JSON lines, each with its newline."""
     digest = hashlib.sha256()

@@ -74,9 +74,11 @@ def normalise(env_id: str, mean_return: float, scoring: Scoring = "optimal", **e
     """`mean_return` as a score. "optimal": 0 is random play, 100 the best known; "lmrl2023": the paper's.
 
     NaN where this configuration has no such score; `why_no_score` says why. Raises `ValueError` for
-    an unknown scoring.
+    an unknown scoring, and for "lmrl2023" of a game for which the paper has no constants at all.
     """
-    if why_no_score(env_id, scoring, **env_kwargs):
+    if why := why_no_score(env_id, scoring, **env_kwargs):
+        if scoring == "lmrl2023" and any(entry.get("lmrl2023_raises", False) for entry in _entries(env_id)):
+            raise ValueError(f"{env_id} has no lmrl2023 score: {why}")
         return math.nan
     found = reference(env_id, **env_kwargs)
     if scoring == "lmrl2023" and found.lmrl2023 is not None:

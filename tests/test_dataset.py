@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lmrlgym import Dataset, Trajectory, Turn
-from lmrlgym.dataset import SUFFIXES, content_sha256, shipped_names, statistics
+from lmrlgym.dataset import SUFFIXES, content_sha256, distinct, shipped_names, statistics
 
 
 def game(reward: float, seed: int = 0, *, truncated: bool = False) -> Trajectory:
@@ -200,3 +200,10 @@ def test_a_shipped_dataset_is_small_and_its_card_true(name: str) -> None:
         assert data.card[key] == value
     assert data.card["licence"] == "CC0-1.0"
     assert {t.env_id for t in data} == {data.card["env_id"]}
+
+
+def test_distinct_n_is_the_share_of_different_n_grams() -> None:
+    # a b a, then a b: of five words two are different, of three pairs (ab, ba, ab) two
+    assert distinct(["a b a", "a b"], 1) == 2 / 5
+    assert distinct(["a b a", "a b"], 2) == 2 / 3
+    assert distinct(["a"], 2) == 0.0

@@ -123,7 +123,7 @@ _ACCEPTANCE = re.compile(
     r"|\bfine\sby\sme\b|\byou\swin\b"
 )
 _NOT_ACCEPTED = re.compile(
-    r"(?:\b(?:no|not|cannot|never|unable|if|before|would|could|might|until|unless|you|please|must|should|to|will)"
+    r"(?:\b(?:no|not|cannot|never|unable|if|before|would|could|might|until|unless|(?<!for\s)you|please|must|should|to|will)"
     r"|n't)\s(?:[a-z']+\s){0,2}$"
 )
 _SMALL_TALK = re.compile(
