@@ -131,15 +131,47 @@ def _sentence(text: str) -> Truth | None:
         r"\1 \2",
         text,
     )
+    if (parted := _EXCEPT.split(text, maxsplit=1))[1:]:
+        return _all_but(*parted)
     found = of_the_name(text) or superlative(text)
     if found is not None:
         return found
     measured = measured_part(text)
-    if measured is not None:
-        first, rest = measured
-        is_negated = reading.is_negated(text.split())
-        first = ~first if is_negated else first
-        others = [w for w in rest.split() if w not in reading.words_of("negations") and w != ","]
-        also = clause(" ".join(others)) if len(reading.content(others)) >= 1 else None
-        return first if also is None else first & also
-    return clause(text)
+    return clause(text) if measured is None else _with_the_rest(*measured, reading.is_negated(text.split()))
+
+
+_EXCEPT = re.compile(
+    r"\b(?:(?:that|which|who) (?:is|are|does|do|can|could|has|have|will|would|was) not|(?:but|and|yet) (?:is|are|does|do|"
+    r"can|has|it is|it does|it can)? ?not|without|(?:other than|besides|apart from|aside from|except(?: for)?))\b"
+)
+
+
+def _all_but(wanted: str, unwanted: str) -> Truth | None:
+    """A question for what is one thing and is not another: `Is it an animal that cannot fly?`."""
+    out = _sentence(f"is it {unwanted}")
+    if out is None or not any(not reading.is_mark(root) for root in reading.content(wanted.split())):
+        return None if out is None else ~out
+    found = _sentence(wanted)
+    return None if found is None else found & ~out
+
+
+_MEASURE_WORDS = re.compile(
+    r"\b(?:weigh(?:s|t|ing)?|heav(?:y|ier)|cost(?:s|ing)?|pric(?:e|ed)|worth|value|long|length|tall|high|height|wide|"
+    r"width|deep|across|around|size|sized|big|large|fast|speed|travel|go|move|measures?|average|approximately|"
+    r"roughly|usd|or (?:more|less|so|bigger|larger|smaller|longer|about the same(?: size)?)|about the same(?: size)?)\b"
+)
+"""What is left of a measure when its number or its thing has been read."""
+
+
+def _with_the_rest(first: Truth, rest: str, is_negated: bool) -> Truth:
+    """A measure, and what else the question asks for."""
+    words = [w for w in _MEASURE_WORDS.sub(" ", rest).split() if w not in reading.words_of("negations")]
+    first = ~first if is_negated else first
+    if not any(not reading.is_mark(root) for root in reading.content(words)):
+        return first
+    text = " ".join(words)
+    second = measured_part(text)
+    also = clause(text) if second is None else _with_the_rest(*second, False)
+    if also is None:
+        return first
+    return first | also if second is not None and "or" in words else first & also

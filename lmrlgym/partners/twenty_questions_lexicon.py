@@ -39,7 +39,7 @@ def clause(text: str) -> Truth | None:
     parts = _split(text)
     if len(parts) > 1 and (direct := _direct(words)) is not None:
         return direct
-    if len(parts) > 1 and (joined := _joined(parts, words)) is not None:
+    if len(parts) > 1 and (joined := _joined(parts)) is not None:
         return joined
     whole = _simple(words)
     return None if whole is None else whole[0]
@@ -82,17 +82,20 @@ def _split(text: str) -> list[_Part]:
     return parts
 
 
-def _joined(parts: Sequence[_Part], words: Sequence[str]) -> Truth | None:
-    is_negated = reading.is_negated(words)
-    stripped = [[word for word in part.words if word not in reading.words_of("negations")] for part in parts]
+def _joined(parts: Sequence[_Part]) -> Truth | None:
+    """All parts; `not` in the first turns the whole round, in a later one only that."""
+    negations = reading.words_of("negations")
+    stripped = [[word for word in part.words if word not in negations] for part in parts]
     first = stripped[0]
-    found = _read_part(first, [], stripped[1] if len(stripped) > 1 else [])
+    found = _read_part(first, [], stripped[1])
     if found is None:
         return None
+    is_negated = reading.is_negated(parts[0].words)
     for part, said in zip(parts[1:], stripped[1:], strict=True):
         more = _read_part(said, first, [])
         if more is None:
             return None
+        more = ~more if reading.is_negated(part.words) and not is_negated else more
         found = found | more if part.joint == "or" else found & more
     return ~found if is_negated else found
 
@@ -176,6 +179,7 @@ class _Lexicon(NamedTuple):
     """All content words of a phrase -> what it says."""
     bare: dict[Key, Truth]
     """The same without marks, or also without light words."""
+    weak: frozenset[Key]
 
 
 @cache
@@ -197,6 +201,7 @@ def _lexicon() -> _Lexicon:
     bare: dict[Key, Truth] = {}
     for _, roots, said in phrases:
         whole.setdefault(frozenset(roots), said)
+    firm=set()
     for is_core in (False, True):
         for _, roots, said in phrases:
             kept = [
@@ -206,10 +211,11 @@ def _lexicon() -> _Lexicon:
             ]
             if kept:
                 bare.setdefault(frozenset(kept), said)
-    return _Lexicon(whole, bare)
+        if not is_core: firm=set(bare)
+    return _Lexicon(whole, bare, frozenset(k for k in bare if k not in firm and len(k)==1))
 
 
-def _lookup(roots: Sequence[str]) -> Truth | None:
+def _lookup(roots: Sequence[str], *, is_part: bool = False) -> Truth | None:
     """What a phrase of these roots says; marks, and then light words, may be left out."""
     lexicon = _lexicon()
     for kept in _fewer(roots):
@@ -219,8 +225,10 @@ def _lookup(roots: Sequence[str]) -> Truth | None:
     core = frozenset(root for root in roots if not reading.is_light(root) and not reading.is_mark(root))
     if not core:
         return None
+    unmarked = frozenset(r for r in roots if not reading.is_mark(r))
+    if is_part and core in lexicon.weak: return None
     for found in (
-        lexicon.bare.get(frozenset(r for r in roots if not reading.is_mark(r))),
+        lexicon.bare.get(unmarked),
         lexicon.whole.get(core),
         lexicon.bare.get(core),
     ):
@@ -272,7 +280,7 @@ def _covered(words: list[str]) -> tuple[Truth, bool] | None:
         before = best[end - 1]
         options = [before._replace(unread=before.unread + _cost_unread(last))]
         for start in range(max(0, end - _LONGEST_PHRASE), end):
-            said = _lookup(roots[start:end])
+            said = _lookup(roots[start:end], is_part=True)
             if said is not None and _says_something(roots[start:end]):
                 left = best[start]
                 options.append(

@@ -23,6 +23,11 @@ _SHORT_FORMS = (
     (re.compile(r"\b(i)'m\b"), r"\1 am"),
     (re.compile(r"'s\b|s'(?=\s)"), "s"),
 )
+_NOT_MADE = "".join(
+    f"(?<!{word} )"
+    for word in ("made", "built", "created", "invented", "designed", "produced", "constructed", "manufactured")
+)
+"""What people made is artificial; what they eat, wear or use is so without them."""
 _TOGETHER = (
     (r"(?:turn|switch|power)(?:ed|s)? (?:it |them |this )?(?:on|off)", "turnon"),
     (r"plug(?:ged|s)? (?:it |them |this )?in(?:to)?(?! the wall| a wall| an outlet)", "plugin"),
@@ -43,6 +48,9 @@ _TOGETHER = (
     (r"more than one", "multiple"),
     (r"at least one|in any way|of any kind|of some kind|of some sort|at all|in general|by any chance", ""),
     (r"on a daily basis|day to day|each day", "every day"),
+    (rf"{_NOT_MADE}by (?:a )?(?:people|humans?|persons?|human beings?|individuals|someone|you|us)", ""),
+    (r"(?:in|non|un)(animate|edible|living|natural|human|electronic|electric|metallic|metal|organic|flexible)", r"not \1"),
+    (r"(?:big|small|large|light|heavy|strong|sharp|long|soft|hard|safe) enough (?:to|for)", ""),
 )
 _MERGED = tuple((re.compile(rf"\b(?:{pattern})\b"), said) for pattern, said in _TOGETHER)
 
