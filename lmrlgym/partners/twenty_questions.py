@@ -23,7 +23,7 @@ from functools import cache, lru_cache
 
 from lmrlgym.env import Query
 from lmrlgym.partners import twenty_questions_words as reading
-from lmrlgym.partners.twenty_questions_lexicon import clause
+from lmrlgym.partners.twenty_questions_lexicon import clause, negated_phrase
 from lmrlgym.partners.twenty_questions_names import of_the_name, superlative
 from lmrlgym.partners.twenty_questions_sizes import Truth, measured_part
 
@@ -131,6 +131,8 @@ def _sentence(text: str) -> Truth | None:
         r"\1 \2",
         text,
     )
+    if (known := negated_phrase(text.split())) is not None:
+        return known
     if (parted := _EXCEPT.split(text, maxsplit=1))[1:]:
         return _all_but(*parted)
     found = of_the_name(text) or superlative(text)
@@ -156,7 +158,7 @@ def _all_but(wanted: str, unwanted: str) -> Truth | None:
 
 
 _MEASURE_WORDS = re.compile(
-    r"\b(?:weigh(?:s|t|ing)?|heav(?:y|ier)|cost(?:s|ing)?|pric(?:e|ed)|worth|value|long|length|tall|high|height|wide|"
+    r"\b(?:have|has|weigh(?:s|t|ing)?|heav(?:y|ier)|cost(?:s|ing)?|pric(?:e|ed)|worth|value|long|length|tall|high|height|wide|"
     r"width|deep|across|around|size|sized|big|large|fast|speed|travel|go|move|measures?|average|approximately|"
     r"roughly|usd|or (?:more|less|so|bigger|larger|smaller|longer|about the same(?: size)?)|about the same(?: size)?)\b"
 )

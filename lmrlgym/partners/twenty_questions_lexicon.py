@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ from lmrlgym.partners import twenty_questions_words as reading
 from lmrlgym.partners.twenty_questions_sizes import MEASURED, Truth
 
 _NONE = Truth(0, 0)
-_ALL = Truth(-1, -1)
 _LONGEST_PHRASE = 7
 _MOST_WORDS = 14
 """More words than these are not put together from phrases."""
@@ -37,16 +36,19 @@ def clause(text: str) -> Truth | None:
     """A sentence, or a part of one, without measures."""
     words = [word for word in text.split() if word != ","]
     parts = _split(text)
-    if len(parts) > 1 and (direct := _direct(words)) is not None:
-        return direct
-    if len(parts) > 1 and (joined := _joined(parts)) is not None:
-        return joined
+    if len(parts) > 1:
+        # "Bread and butter" is one thing, "black or white" two.
+        reads = (_joined, _direct) if any(part.joint == "or" for part in parts) else (_direct, _joined)
+        for read in reads:
+            if (found := read(parts)) is not None:
+                return found
     whole = _simple(words)
     return None if whole is None else whole[0]
 
 
-def _direct(words: list[str]) -> Truth | None:
+def _direct(parts: Sequence[_Part]) -> Truth | None:
     """A question with "or" or "and" that as a whole is a guess or a phrase."""
+    words = [word for part in parts for word in part.words]
     is_negated = reading.is_negated(words)
     words = [word for word in words if word not in reading.words_of("negations")]
     guess = _guess(words)
@@ -180,58 +182,79 @@ class _Lexicon(NamedTuple):
     bare: dict[Key, Truth]
     """The same without marks, or also without light words."""
     weak: frozenset[Key]
+    """Single words that are left of phrases without their light words."""
+    negated: dict[Key, Truth]
+    """The words without marks of a phrase with `not` or `without` in it -> what the phrase says."""
 
 
 @cache
 def _lexicon() -> _Lexicon:
-    from lmrlgym.envs.twenty_questions import facts, rows_of, split_cell
-
     phrases = []
-    for row in rows_of("phrases.csv"):
-        name = row["attribute"]
-        fact = facts().get(name)
-        said = MEASURED[name]() if fact is None else Truth(fact.yes, fact.yes | fact.either)
-        for phrase in split_cell(row["phrases"]):
-            words = reading.plain(phrase).split()
-            if not reading.is_negated(words):
-                phrases.append((words, reading.content(words), said))
+    negated: dict[Key, Truth] = {}
+    for words, said in _phrases():
+        if reading.is_negated(words):
+            negated.setdefault(_unmarked(reading.content(words)), said)
+        else:
+            phrases.append((words, reading.content(words), said))
     # What is said in so many words goes before what is left of a longer phrase.
     phrases.sort(key=lambda one: len(one[0]) - len(one[1]))
     whole: dict[Key, Truth] = {}
     bare: dict[Key, Truth] = {}
     for _, roots, said in phrases:
         whole.setdefault(frozenset(roots), said)
-    firm=set()
-    for is_core in (False, True):
-        for _, roots, said in phrases:
-            kept = [
-                root
-                for root in roots
-                if not reading.is_mark(root) and not (is_core and reading.is_light(root))
-            ]
-            if kept:
-                bare.setdefault(frozenset(kept), said)
-        if not is_core: firm=set(bare)
-    return _Lexicon(whole, bare, frozenset(k for k in bare if k not in firm and len(k)==1))
+    for _, roots, said in phrases:
+        bare.setdefault(_unmarked(roots), said)
+    firm = set(bare)
+    for _, roots, said in phrases:
+        bare.setdefault(_core(roots), said)
+    weak = frozenset(key for key in bare if key not in firm and len(key) == 1)
+    for key, said in negated.items():
+        # "Not silent" says what is silent.
+        whole.setdefault(key, ~said)
+    return _Lexicon(whole, bare, weak, negated)
 
 
-def _lookup(roots: Sequence[str], *, is_part: bool = False) -> Truth | None:
-    """What a phrase of these roots says; marks, and then light words, may be left out."""
+def _phrases() -> Iterator[tuple[list[str], Truth]]:
+    """The plain words of every phrase, and what it says."""
+    from lmrlgym.envs.twenty_questions import facts, rows_of, split_cell
+
+    for row in rows_of("phrases.csv"):
+        name = row["attribute"]
+        fact = facts().get(name)
+        said = MEASURED[name]() if fact is None else Truth(fact.yes, fact.yes | fact.either)
+        for phrase in split_cell(row["phrases"]):
+            yield reading.plain(phrase).split(), said
+
+
+def _unmarked(roots: Iterable[str]) -> Key:
+    return frozenset(root for root in roots if not reading.is_mark(root))
+
+
+def _core(roots: Iterable[str]) -> Key:
+    return frozenset(root for root in roots if not reading.is_light(root) and not reading.is_mark(root))
+
+
+def negated_phrase(words: Sequence[str]) -> Truth | None:
+    """What a phrase with `not` or `without` in it says, if the words are one: `eat it without cooking`."""
+    if not reading.is_negated(words):
+        return None
+    return _lexicon().negated.get(_unmarked(reading.content(words)))
+
+
+def _lookup(roots: Sequence[str], *, is_weak: bool = False) -> Truth | None:
+    """What a phrase of these roots says; marks, and then light words, may be left out.
+
+    `is_weak`: also if one word is left of the phrase, and no phrase is that word.
+    """
     lexicon = _lexicon()
     for kept in _fewer(roots):
         found = lexicon.whole.get(kept)
         if found is not None:
             return found
-    core = frozenset(root for root in roots if not reading.is_light(root) and not reading.is_mark(root))
-    if not core:
+    core = _core(roots)
+    if not core or (core in lexicon.weak and not is_weak):
         return None
-    unmarked = frozenset(r for r in roots if not reading.is_mark(r))
-    if is_part and core in lexicon.weak: return None
-    for found in (
-        lexicon.bare.get(unmarked),
-        lexicon.whole.get(core),
-        lexicon.bare.get(core),
-    ):
+    for found in (lexicon.bare.get(_unmarked(roots)), lexicon.whole.get(core), lexicon.bare.get(core)):
         if found is not None:
             return found
     return None
@@ -251,8 +274,7 @@ def _fewer(roots: Sequence[str]) -> Iterator[Key]:
 class _Cover(NamedTuple):
     unread: float
     """How many words were not read, light ones not counted."""
-    phrases: int
-    said: Truth
+    phrases: tuple[Truth, ...]
     read: int
 
 
@@ -265,31 +287,61 @@ def _says_something(roots: Sequence[str]) -> bool:
 
 
 def _covered(words: list[str]) -> tuple[Truth, bool] | None:
-    """The question as phrases that must all be true: those that leave fewest words unread, then fewest."""
+    """The question as one phrase, or as several that must all be true, and whether every word was read."""
     roots = reading.content(words)
     if not roots:
         return None
-    direct = _lookup(roots)
-    if direct is not None:
-        return direct, True
-    if len(roots) > _MOST_WORDS:
-        return None
-    best: list[_Cover] = [_Cover(0, 0, _ALL, 0)]
+    said = _lookup(roots)
+    if said is not None:
+        return said, True
+    found = _cover(roots) if len(roots) <= _MOST_WORDS else None
+    if found is not None:
+        return _all_true(found.phrases), found.unread < 1
+    said = _lookup(roots, is_weak=True)
+    return None if said is None else (said, True)
+
+
+def _cover(roots: Sequence[str]) -> _Cover | None:
+    """The phrases that leave fewest words unread, and of those the fewest; None if too much is unread."""
+    best: list[_Cover] = [_Cover(0, (), 0)]
     for end in range(1, len(roots) + 1):
         last = roots[end - 1]
         before = best[end - 1]
         options = [before._replace(unread=before.unread + _cost_unread(last))]
         for start in range(max(0, end - _LONGEST_PHRASE), end):
-            said = _lookup(roots[start:end], is_part=True)
+            said = _lookup(roots[start:end])
             if said is not None and _says_something(roots[start:end]):
                 left = best[start]
-                options.append(
-                    _Cover(left.unread, left.phrases + 1, left.said & said, left.read + end - start)
-                )
-        best.append(min(options, key=lambda cover: (cover.unread, cover.phrases)))
+                options.append(_Cover(left.unread, (*left.phrases, said), left.read + end - start))
+        best.append(min(options, key=lambda cover: (cover.unread, len(cover.phrases))))
     found = best[-1]
-    if not found.phrases:
-        return None
-    if found.unread >= 1 and found.unread > found.read / 2:
-        return None
-    return found.said, found.unread < 1
+    too_little = not found.phrases or (found.unread >= 1 and found.unread > found.read / 2)
+    return None if too_little else found
+
+
+def _all_true(phrases: Sequence[Truth]) -> Truth:
+    """What all phrases say. Where that is nothing, one was not meant so: the one that says least counts.
+
+    Kinds of things are always meant: there is no `animal with wheels`.
+    """
+    joined = phrases[0]
+    for said in phrases[1:]:
+        joined = joined & said
+    if joined.may or any(said in _kinds() for said in phrases) or not all(said.may for said in phrases):
+        return joined
+    return min(phrases, key=lambda said: said.may.bit_count())
+
+
+@cache
+def _kinds() -> frozenset[Truth]:
+    from lmrlgym.envs.twenty_questions import facts
+
+    return frozenset(Truth(facts()[name].yes, facts()[name].yes | facts()[name].either) for name in _KINDS)
+
+
+_KINDS = (
+    *("living", "animal", "mammal", "pet", "plant", "food", "fruit", "vegetable", "vehicle", "clothing", "jewelry"),
+    *("electronic", "appliance", "machine", "instrument", "furniture", "kitchen_tool", "utensil", "toy", "tool"),
+    *("sports_equipment", "ball", "container", "body_of_water", "place", "manmade", "natural", "weapon"),
+)
+"""Attributes that are kinds of things."""

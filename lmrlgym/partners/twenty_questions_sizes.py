@@ -220,11 +220,57 @@ def _quantities() -> re.Pattern[str]:
 
 def measured_part(text: str) -> tuple[Truth, str] | None:
     """What a plain question says about measures, and the text without it; None if nothing."""
-    for read in (_quantity, _comparison, _likeness, _in_hand, _fitting):
+    for read in (_count, _quantity, _comparison, _likeness, _in_hand, _fitting):
         found = read(text)
         if found is not None:
             return found
     return None
+
+
+@cache
+def _parts() -> dict[str, tuple[tuple[int, int], ...]]:
+    """Part -> how many of it which objects have."""
+    from lmrlgym.envs.twenty_questions import mask_of, rows_of, split_cell
+
+    found: dict[str, tuple[tuple[int, int], ...]] = {}
+    for row in rows_of("counts.csv"):
+        for part in split_cell(row["part"]):
+            found[part] = (*found.get(part, ()), (int(row["count"]), mask_of(row["objects"])))
+    return found
+
+
+@cache
+def _counts() -> re.Pattern[str]:
+    parts = "|".join(sorted(_parts(), key=len, reverse=True))
+    return re.compile(
+        r"\b(?P<how>more than|over|at least|less than|fewer than|under|at most|up to|exactly|only|just)? ?"
+        rf"(?P<number>\d+|{'|'.join(COUNTED)})(?P<more> or more| or fewer| or less)? (?P<part>{parts})\b"
+    )
+
+
+def _count(text: str) -> tuple[Truth, str] | None:
+    """`more than two wheels`: of the objects whose wheels can be counted. Feet that measure are no part."""
+    match = _counts().search(text)
+    if match is None or re.search(r"\b(?:long|tall|high|wide|deep|away|than|above)\b", text[match.end() :]):
+        return None
+    if match["part"] in _units() and not re.search(r"\b(?:have|has|with|on|walk)\b", text[: match.start()]):
+        return None
+    number = int(match["number"]) if match["number"].isdigit() else COUNTED.index(match["number"]) + 1
+    how = match["how"] or (match["more"] or "").replace(" or more", "at least").replace(" or ", "at most ")
+    mask = 0
+    for count, objects in _parts()[match["part"]]:
+        if how in ("more than", "over"):
+            holds = count > number
+        elif how in ("less than", "fewer than", "under"):
+            holds = count < number
+        elif how == "at least":
+            holds = count >= number
+        elif how.startswith(("at most", "up to")):
+            holds = count <= number
+        else:
+            holds = count == number
+        mask |= objects if holds else 0
+    return Truth(mask, mask), f"{text[: match.start()]} {text[match.end() :]}"
 
 
 def _quantity(text: str) -> tuple[Truth, str] | None:
