@@ -143,8 +143,9 @@ def _sentence(text: str) -> Truth | None:
 
 
 _EXCEPT = re.compile(
-    r"\b(?:(?:that|which|who) (?:is|are|does|do|can|could|has|have|will|would|was) not|(?:but|and|yet) (?:is|are|does|do|"
-    r"can|has|it is|it does|it can)? ?not|without|(?:other than|besides|apart from|aside from|except(?: for)?))\b"
+    r"\b(?:(?:that|which|who) (?:is|are|does|do|can|could|has|have|will|would|was) not|"
+    r"(?:but|and|yet) (?:is|are|does|do|can|has|it is|it does|it can)? ?not|without|"
+    r"other than|besides|apart from|aside from|except(?: for)?)\b"
 )
 
 
@@ -158,9 +159,10 @@ def _all_but(wanted: str, unwanted: str) -> Truth | None:
 
 
 _MEASURE_WORDS = re.compile(
-    r"\b(?:have|has|weigh(?:s|t|ing)?|heav(?:y|ier)|cost(?:s|ing)?|pric(?:e|ed)|worth|value|long|length|tall|high|height|wide|"
-    r"width|deep|across|around|size|sized|big|large|fast|speed|travel|go|move|measures?|average|approximately|"
-    r"roughly|usd|or (?:more|less|so|bigger|larger|smaller|longer|about the same(?: size)?)|about the same(?: size)?)\b"
+    r"\b(?:have|has|weigh(?:s|t|ing)?|heav(?:y|ier)|cost(?:s|ing)?|pric(?:e|ed)|worth|value|long|length|tall|"
+    r"high|height|wide|width|deep|across|around|size|sized|big|large|fast|speed|travel|go|move|measures?|"
+    r"average|approximately|roughly|usd|or (?:more|less|so|bigger|larger|smaller|longer)|"
+    r"(?:or )?about the same(?: size)?)\b"
 )
 """What is left of a measure when its number or its thing has been read."""
 

@@ -340,8 +340,30 @@ def _kinds() -> frozenset[Truth]:
 
 
 _KINDS = (
-    *("living", "animal", "mammal", "pet", "plant", "food", "fruit", "vegetable", "vehicle", "clothing", "jewelry"),
-    *("electronic", "appliance", "machine", "instrument", "furniture", "kitchen_tool", "utensil", "toy", "tool"),
+    *(
+        "living",
+        "animal",
+        "mammal",
+        "pet",
+        "plant",
+        "food",
+        "fruit",
+        "vegetable",
+        "vehicle",
+        "clothing",
+        "jewelry",
+    ),
+    *(
+        "electronic",
+        "appliance",
+        "machine",
+        "instrument",
+        "furniture",
+        "kitchen_tool",
+        "utensil",
+        "toy",
+        "tool",
+    ),
     *("sports_equipment", "ball", "container", "body_of_water", "place", "manmade", "natural", "weapon"),
 )
 """Attributes that are kinds of things."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from lmrlgym.partners.twenty_questions_lexicon import clause
 from lmrlgym.partners.twenty_questions_sizes import COUNTED, Truth, object_sizes
@@ -20,11 +21,16 @@ _LETTERS = re.compile(
 )
 
 
-def of_the_name(text: str) -> Truth | None:
-    """Questions for the letters of the name: the first variant, blanks not counted."""
+@cache
+def _names() -> tuple[str, ...]:
     from lmrlgym.envs.twenty_questions import things
 
-    names = [thing.name.lower() for thing in things()]
+    return tuple(thing.name.lower() for thing in things())
+
+
+def of_the_name(text: str) -> Truth | None:
+    """Questions for the letters of the name: the first variant, blanks not counted."""
+    names = _names()
     if match := _LETTER.search(text):
         how, letter = match["how"] or match["how2"], match["letter"] or match["letter2"]
         if how.startswith(("start", "begin")):

@@ -180,7 +180,8 @@ _WEIGHS = re.compile(
     r"(?:than )?(?P<rest>.*)"
 )
 _AS = re.compile(
-    r"\b(?:as (?P<what>big|large|small|heavy|light|tall|long|fast|wide|little|tiny|expensive) as|"
+    r"\b(?:(?P<about>about |around |roughly |approximately |nearly |almost )?"
+    r"as (?P<what>big|large|small|heavy|light|tall|long|fast|wide|little|tiny|expensive) as|"
     r"(?P<same>(?:(?:about|around|roughly|approximately|nearly) )?(?:the )?(?:same )?size (?:of|as)|"
     r"similar in size to|"
     r"similar size to|comparable in size to)) (?P<rest>.*)"
@@ -335,9 +336,9 @@ def _likeness(text: str) -> tuple[Truth, str] | None:
     column = next((name for name, words in _COLUMNS if what and re.fullmatch(words, what)), "volume_l")
     place = Size._fields.index(column)
     mine = size[place]
-    if what in ("small", "light", "short", "little", "tiny"):
+    if what in ("small", "light", "short", "little", "tiny") and not match["about"]:
         return truth(lambda s: s[place] <= 1.3 * mine, lambda s: s[place] <= 2 * mine), left
-    if what:
+    if what and not match["about"]:
         return truth(lambda s: s[place] >= 0.7 * mine, lambda s: s[place] >= 0.5 * mine), left
     return truth(
         lambda s: mine / 2.5 <= s[place] <= 2.5 * mine, lambda s: mine / 4 <= s[place] <= 4 * mine

@@ -25,7 +25,16 @@ _SHORT_FORMS = (
 )
 _NOT_MADE = "".join(
     f"(?<!{word} )"
-    for word in ("made", "built", "created", "invented", "designed", "produced", "constructed", "manufactured")
+    for word in (
+        "made",
+        "built",
+        "created",
+        "invented",
+        "designed",
+        "produced",
+        "constructed",
+        "manufactured",
+    )
 )
 """What people made is artificial; what they eat, wear or use is so without them."""
 _TOGETHER = (
@@ -40,6 +49,11 @@ _TOGETHER = (
     (r"household", "house"),
     (r"(?:kind|type|sort|form|variety|species|breed|style|example)s? of", ""),
     (r"(?:in order )?to (?:run|work|function|operate|be used|use it|use|be useful)(?= |$)", ""),
+    (
+        r"(?:falls?|fits?|goes?|comes?) (?:under|into|in) (?:the |a )?(?:category|class|group|heading) of",
+        "be",
+    ),
+    (r"(?:in|part of|under|of) (?:the |a )?(?:category|class|group|family) of", ""),
     (r"outside of", "outside"),
     (r"inside of", "inside"),
     (r"a lot of|lots of|plenty of|a bunch of", "many"),
@@ -49,7 +63,10 @@ _TOGETHER = (
     (r"at least one|in any way|of any kind|of some kind|of some sort|at all|in general|by any chance", ""),
     (r"on a daily basis|day to day|each day", "every day"),
     (rf"{_NOT_MADE}by (?:a )?(?:people|humans?|persons?|human beings?|individuals|someone|you|us)", ""),
-    (r"(?:in|non|un)(animate|edible|living|natural|human|electronic|electric|metallic|metal|organic|flexible)", r"not \1"),
+    (
+        r"(?:in|non|un)(animate|edible|living|natural|human|electronic|electric|metallic|metal|organic|flexible)",
+        r"not \1",
+    ),
     (r"(?:big|small|large|light|heavy|strong|sharp|long|soft|hard|safe) enough (?:to|for)", ""),
 )
 _MERGED = tuple((re.compile(rf"\b(?:{pattern})\b"), said) for pattern, said in _TOGETHER)
@@ -164,6 +181,10 @@ def content(words: Sequence[str]) -> tuple[str, ...]:
                 found.append(SUBJECT)
             elif before not in empty:
                 found.append(OBJECT)
+        elif word == "people":
+            # Whom it is for says something, who does it does not.
+            if not empty.issuperset(words[:number]):
+                found.append(root("person"))
         elif word in places:
             found.append(f"~{word}")
         elif word not in silent:
