@@ -8,19 +8,15 @@ installed (`pip install textarena gem-llm`).
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -28,6 +24,7 @@ from gymnasium import spaces
 
 import lmrlgym
 from benchmarks.others import Game, installed, nltk_words
+from benchmarks.table import HEADER, Row, Timed, row, title, write
 from lmrlgym import data_path
 
 TRIVIAL = "benchmarks/Trivial-v0"
@@ -52,44 +49,6 @@ class Trivial(gymnasium.Env[int, int]):
 
 
 gymnasium.register(TRIVIAL, entry_point=lambda **kwargs: Trivial())
-
-
-class Row(NamedTuple):
-    """One line of the table; `value` and `baseline` are medians, `ratio` the median of their quotients."""
-
-    name: str
-    value: float
-    unit: str
-    baseline: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-
-    def __str__(self) -> str:
-        digits = 3 if self.unit == "s" else 0
-        measured = f"{self.value:>12,.{digits}f} {self.unit:8}{self.baseline:>12,.{digits}f}"
-        return f"{self.name:42}{measured}{self.ratio:>9.3f}  {self.ratio_low:.3f} .. {self.ratio_high:.3f}"
-
-
-HEADER = f"{'what':42}{'median':>12} {'unit':8}{'baseline':>12}{'ratio':>9}  lowest .. highest"
-Timed = Callable[[], float]
-"""A measurement: steps a second, or seconds."""
-
-
-def row(name: str, unit: str, measure: Timed, baseline: Timed, repeats: int) -> Row:
-    """Measure and baseline by turns, `repeats` times, after a warm-up of both that does not count."""
-    measure(), baseline()
-    pairs = [(measure(), baseline()) for _ in range(repeats)]
-    ratios = [value / base for value, base in pairs]
-    return Row(
-        name,
-        statistics.median(value for value, _ in pairs),
-        unit,
-        statistics.median(base for _, base in pairs),
-        statistics.median(ratios),
-        min(ratios),
-        max(ratios),
-    )
 
 
 def single_rate(env: gymnasium.Env[Any, Any], actions: Sequence[Any], steps: int) -> Timed:
@@ -271,39 +230,6 @@ def other_rows(steps: int, repeats: int) -> list[Row]:
     return rows
 
 
-def machine() -> str:
-    """Processor, cores, system and versions."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    cpu = names[0] if names else platform.machine()
-    return (
-        f"{cpu}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, "
-        f"gymnasium {version('gymnasium')}, numpy {version('numpy')}"
-    )
-
-
-def commit() -> str:
-    """The checkout's commit, with a plus if files that count were changed; "none" outside a checkout."""
-    root = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    is_changed = git("status", "--porcelain", "--untracked-files=no", "lmrlgym", "benchmarks")
-    return (git("rev-parse", "--short=12", "HEAD") or "none") + ("+" if is_changed else "")
-
-
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Beside it first, then renamed, so that a table is whole or not there."""
-    record = {"machine": machine(), "commit": commit(), "rows": [one._asdict() for one in rows]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
-
-
 def main(quick: bool = False, json: Path | None = None) -> None:
     """Print the speed table of the environments.
 
@@ -312,7 +238,7 @@ def main(quick: bool = False, json: Path | None = None) -> None:
         json: Also write the table to this file.
     """
     steps, repeats = (20_000, 5) if quick else (200_000, 9)
-    print(f"{machine()}\ncommit {commit()}, {repeats} repeats\n\n{HEADER}", flush=True)
+    print(f"{title(repeats)}\n\n{HEADER}", flush=True)
     rows = [import_row(repeats), *env_rows(steps, repeats), *([] if quick else other_rows(steps, repeats))]
     for one in rows:
         print(one)

@@ -39,6 +39,7 @@ OUTER = {"collection", "testing", "analysis", "commands", "cli", "__main__", "__
 """Rooms that may import anything in lmrlgym."""
 CORE = (
     "layout",
+    "slots",
     "smollm2",
     "tokens",
     "model",

@@ -25,13 +25,15 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.cache_utils import Cache
 from transformers.pytorch_utils import Conv1D
 
 from baselines.core.layout import Layout, layout
+from baselines.core.slots import Slots
 from lmrlgym import data_path, weights_sha256
 
-Caches = dict[str, DynamicCache]
-"""One key-value cache an adapter, for reading a text on token by token."""
+Caches = dict[str, Cache]
+"""One key-value cache an adapter, for reading a text on token by token; {} in the beginning."""
 
 BASE_FILE = "base.json"
 
@@ -106,6 +108,7 @@ class LM(nn.Module):
         self.base_sha256 = base.sha256
         self.peft: PeftModel | None = None
         self._layouts: tuple[Tensor, Tensor, Layout] | None = None
+        self._lora_layers: list[LoraLayer] = []
         self._require_plain()
         self.autocast = autocast
         if autocast and self.device.type == "cpu":
@@ -152,6 +155,7 @@ class LM(nn.Module):
         for parameter in self.adapter(name).values():
             parameter.requires_grad_(True)
         self.model.eval()
+        self._lora_layers = [module for module in self.model.modules() if isinstance(module, LoraLayer)]
 
     def adapter(self, name: str) -> dict[str, nn.Parameter]:
         """The weights of adapter `name` by their place in the model."""
@@ -178,7 +182,8 @@ class LM(nn.Module):
 
         Without `caches`, `mask` (B, T) numbers windows as `Tokens.mask` does and padding comes
         after the text. With `caches`, `ids` (B, T) go on from what the caches hold, and `mask`
-        (B, past + T) is 1 on text and 0 on padding, which comes before the text.
+        (B, past + T) is 1 on text and 0 on padding, which comes before the text (with `Slots`, which
+        know better, anywhere).
         """
         if caches is not None:
             return self._continued(ids, mask, adapter, caches)
@@ -245,24 +250,33 @@ class LM(nn.Module):
         return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
 
     def _continued(self, ids: Tensor, mask: Tensor, adapter: str | None, caches: Caches) -> Tensor:
-        cache = caches.setdefault(adapter or "", DynamicCache())
         self._use(adapter)
+        if isinstance(caches, Slots):
+            return self._in_slots(ids, adapter, caches)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         hidden: Tensor = self.model.get_decoder()(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
+            past_key_values=caches.setdefault(adapter or "", DynamicCache()),
+            use_cache=True,
+        ).last_hidden_state
+        return hidden
+
+    def _in_slots(self, ids: Tensor, adapter: str | None, slots: Slots) -> Tensor:
+        hidden: Tensor = self.model.get_decoder()(
+            input_ids=ids,
+            attention_mask=_additive(slots.sees, self.model.dtype),
+            position_ids=slots.positions,
+            past_key_values=slots.cache(adapter or ""),
             use_cache=True,
         ).last_hidden_state
         return hidden
 
     def _use(self, adapter: str | None) -> None:
-        for layer in self._lora_layers():
-            layer._active_adapter = [] if adapter is None else [adapter]
-
-    def _lora_layers(self) -> list[LoraLayer]:
-        return [module for module in self.model.modules() if isinstance(module, LoraLayer)]
+        active = [] if adapter is None else [adapter]
+        for layer in self._lora_layers:
+            layer._active_adapter = active
 
     def save_adapter(self, name: str, folder: Path) -> None:
         """Write adapter `name` so that `PeftModel.from_pretrained(base, folder)` reads it."""

@@ -16,7 +16,9 @@ class LMPolicy:
     """Says what the model samples, up to and with the first newline, and keeps the sampled ids.
 
     A model may end its utterance with a special token instead (see `Encoder.said`).
-    `temperature` 0 is greedy. The weights must not change while it plays.
+    `temperature` 0 is greedy. The weights must not change while it plays. Games are computed `width`
+    at a time (see `Sampler`): at equal width, a game depends on its seed alone. An agent that
+    sees only the newest observation meets the same states again and again, and remembers them.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class LMPolicy:
         max_new_tokens: int,
         temperature: float = 1.0,
         device: torch.device | None = None,
+        width: int | None = None,
     ) -> None:
         self.encoder = encoder
         self.sampler = Sampler(
@@ -35,14 +38,15 @@ class LMPolicy:
             max_new_tokens,
             temperature,
             device or torch.device("cpu"),
+            width=width,
+            remembers=encoder.context == 1,
         )
 
     def act(self, histories: Sequence[History], rngs: Sequence[Generator]) -> list[Action]:
         """One utterance a game; "" for an idle position (history ())."""
-        busy = [i for i, history in enumerate(histories) if history]
-        prompts = [self.encoder.prompt(histories[i]) for i in busy]
-        said = self.sampler.sample(prompts, [rngs[i] for i in busy])
-        actions = [Action("") for _ in histories]
-        for i, sampled in zip(busy, said, strict=True):
-            actions[i] = self.encoder.said(*sampled)
-        return actions
+        prompts = [self.encoder.prompt(history) for history in histories]
+        said = self.sampler.sample(prompts, rngs)
+        return [
+            self.encoder.said(*sampled) if history else Action("")
+            for history, sampled in zip(histories, said, strict=True)
+        ]

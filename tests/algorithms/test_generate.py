@@ -140,12 +140,6 @@ def test_without_room_for_memory_the_same_is_said(monkeypatch: pytest.MonkeyPatc
     assert table.rows == 2 * asked
 
 
-def test_games_with_the_same_text_are_one_row() -> None:
-    table = Table()
-    sampler(table=table).sample([(0,)] * 10 + [(1,)] * 10, streams(20))
-    assert table.rows == 2
-
-
 # ---- with a model ----
 
 
@@ -201,6 +195,115 @@ def test_a_second_utterance_goes_on_from_remembered_prefixes(adapted: LM) -> Non
     again = one.sample(PROMPTS, streams(len(PROMPTS), first=50))
     for prompt, each in zip(PROMPTS, again, strict=True):
         assert each.log_probs == pytest.approx(likelihood(adapted, prompt, each), abs=1e-4)
+
+
+# ---- rows that last ----
+
+
+ANSWERS = 40
+"""Answers are made of the first tokens; every base has so many."""
+
+
+class Counted:
+    """The model's scores; counts the tokens that are read, padding apart, and keeps the shapes."""
+
+    def __init__(self, lm: LM) -> None:
+        self.lm = lm
+        self.tokens = 0
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def __call__(self, ids: Tensor, mask: Tensor, caches: Caches) -> Tensor:
+        self.tokens += int(mask[:, -ids.shape[1] :].sum())
+        self.shapes.add(tuple(ids.shape))
+        return self.lm.read(self.lm.hidden(ids, mask, POLICY, caches)[:, -1])
+
+
+def sampler_of(lm: LM, width: int, next_logits: Counted | None = None) -> Sampler:
+    stops = frozenset(range(0, lm.vocabulary, 9))
+    return Sampler(next_logits or Counted(lm), stops, 3, 1.0, CPU, width=width, remembers=False)
+
+
+def talk(one: Sampler, games: Sequence[int], turns: int, context: int = 10_000) -> list[list[Sampled]]:
+    """Games (by seed; -1 is an idle position) that last `turns` turns; what each said. An answer has
+    one to thirteen tokens, by the seed; at most `context` tokens are seen."""
+    worlds = [np.random.default_rng([seed + 1, 7]) for seed in games]
+    rngs = [np.random.default_rng(seed + 1) for seed in games]
+    texts: list[tuple[int, ...]] = [(5, 9, 2) if seed >= 0 else () for seed in games]
+    said: list[list[Sampled]] = [[] for _ in games]
+    for _ in range(turns):
+        prompts = [text[-context:] for text in texts]
+        for i, each in enumerate(one.sample(prompts, rngs)):
+            if texts[i]:
+                said[i].append(each)
+                answer = worlds[i].integers(1, ANSWERS, size=int(worlds[i].integers(1, 14)))
+                texts[i] = (*texts[i], *each.tokens, *answer.tolist())
+    return said
+
+
+def texts_of(seed: int, said: Sequence[Sampled]) -> list[tuple[int, ...]]:
+    """The whole text before each utterance of a game of `talk`."""
+    world = np.random.default_rng([seed + 1, 7])
+    text: tuple[int, ...] = (5, 9, 2)
+    before = []
+    for each in said:
+        before.append(text)
+        answer = world.integers(1, ANSWERS, size=int(world.integers(1, 14)))
+        text = (*text, *each.tokens, *answer.tolist())
+    return before
+
+
+@torch.no_grad()
+def test_cached_scores_are_those_of_the_whole_text_over_many_turns_and_games(adapted: LM) -> None:
+    # the same rows play two sets of games one after the other
+    one = sampler_of(adapted, 3)
+    for games in ([0, 1, 2], [4, -1, 5]):
+        for seed, said in zip(games, talk(one, games, 20), strict=True):
+            for before, each in list(zip(texts_of(seed, said), said, strict=True))[1::9]:
+                assert each.log_probs == pytest.approx(likelihood(adapted, before, each), abs=1e-4)
+
+
+def test_a_seed_gives_one_game_whatever_its_row_and_neighbours(adapted: LM) -> None:
+    alone = talk(sampler_of(adapted, 4), [3], 7)[0]
+    assert len({each.tokens for each in alone}) > 3
+    many = sampler_of(adapted, 4)
+    # games before it in its row, games beside it, and a row of another pass
+    assert talk(many, [1, -1, 3, 9], 7)[2] == alone
+    assert talk(many, [3, 3, 5, 7, 8, 3], 7)[5] == alone
+    assert talk(many, [2, 3, 4, -1, 3], 7)[1::3] == [alone, alone]
+
+
+def test_only_what_is_new_is_read(adapted: LM) -> None:
+    counted = Counted(adapted)
+    games = [1, 2, 3]
+    said = talk(sampler_of(adapted, 3, counted), games, 6)
+    # every token but each game's last utterance's last one and last answer, once
+    expected = 0
+    for seed, utterances in zip(games, said, strict=True):
+        expected += len(texts_of(seed, utterances)[-1]) + len(utterances[-1].tokens) - 1
+    assert counted.tokens == expected
+    assert counted.shapes == {(3, 8), (3, 1)}
+
+
+@torch.no_grad()
+def test_a_sliding_window_is_read_as_if_there_were_nothing_before_it(adapted: LM) -> None:
+    said = talk(sampler_of(adapted, 2), [1, 2], 9, context=30)
+    for seed, utterances in zip([1, 2], said, strict=True):
+        for before, each in list(zip(texts_of(seed, utterances), utterances, strict=True))[2::3]:
+            expected = likelihood(adapted, before[-30:], each)
+            assert each.log_probs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_stream_is_left_where_its_draws_end(adapted: LM) -> None:
+    for seed in range(8):
+        used, expected = np.random.default_rng(seed), np.random.default_rng(seed)
+        said = sampler(longest=5).sample([(0,)], [used])[0]
+        expected.random(len(said.tokens))
+        assert used.random() == expected.random()
+
+
+def test_a_width_below_one_is_refused(adapted: LM) -> None:
+    with pytest.raises(ValueError, match="width must be None or at least 1, got 0"):
+        sampler_of(adapted, 0)
 
 
 def test_texts_are_padded_on_the_left() -> None:

@@ -1,0 +1,109 @@
+"""Key-value caches in which every game has a row of its own, which is as long as its own text.
+
+Nothing is moved when rows grow by different numbers of tokens, when a row begins another game or when it
+goes back to an earlier token: a row is the beginning of a buffer, and its length is a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+WIDTH_STEP = 64
+"""Rows are attended to in whole steps, so that rounding hardly depends on how long the others are."""
+
+
+class Slots(dict[str, Cache]):
+    """`Caches` of `rows` texts: a cache an adapter, and what all of them know of the tokens being read."""
+
+    def __init__(self, rows: int, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+        self.row = torch.arange(rows, device=device)[:, None]
+        self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.capacity = WIDTH_STEP
+        self.width = 0
+        """Columns that are attended to, the tokens being read included."""
+        self.positions = self.lengths[:, None]
+        """(B, T) of the tokens being read"""
+        self.places = self.lengths[:, None]
+        """(B, T) the columns they are written to; padding goes to the one after the last"""
+        self.sees = torch.ones(rows, 1, 1, 1, dtype=torch.bool, device=device)
+        """(B, 1, T, width)"""
+        self._longest = 0
+
+    def keep(self, lengths: Sequence[int]) -> None:
+        """Let each row hold its first `lengths[i]` tokens only."""
+        self.lengths = torch.tensor(lengths, dtype=torch.int64, device=self.device)
+        self._longest = max(lengths)
+
+    def reading(self, is_text: Tensor) -> Tensor:
+        """Make room for (B, T) tokens, of which `is_text` (bool) are no padding, and count them as held.
+
+        Gives the mask (B, past + T) that `LM.hidden` takes: 1 on text, 0 on padding.
+        """
+        past = torch.arange(self._longest, device=self.device) < self.lengths[:, None]
+        self._longest += is_text.shape[1]
+        self.width = -(-self._longest // WIDTH_STEP) * WIDTH_STEP
+        while self.capacity < self.width:
+            self.capacity *= 2
+        self.positions = (self.lengths[:, None] + is_text.cumsum(dim=1) - 1).clamp(min=0)
+        self.places = torch.where(is_text, self.positions, self.capacity)
+        columns = torch.arange(self.width, device=self.device)
+        self.sees = (columns <= self.positions[:, :, None])[:, None]
+        self.lengths = self.lengths + is_text.sum(dim=1)
+        return torch.cat([past, is_text], dim=1).long()
+
+    def cache(self, name: str) -> Cache:
+        """The cache of one adapter."""
+        if name not in self:
+            self[name] = Cache(layer_class_to_replicate=partial(_SlotLayer, self))
+        return self[name]
+
+
+class _SlotLayer(CacheLayerMixin):  # type: ignore[misc, no-untyped-call, unused-ignore]
+    """Keys and values of one layer, each (B, capacity + 1, heads, width of a head)."""
+
+    def __init__(self, slots: Slots) -> None:
+        super().__init__()
+        self.slots = slots
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Empty buffers for states like these, (B, heads, T, width of a head)."""
+        self.keys, self.values = (self._buffer(states) for states in (key_states, value_states))
+        self.is_initialized = True
+
+    def _buffer(self, states: Tensor) -> Tensor:
+        rows, heads, _, width = states.shape
+        return states.new_zeros(rows, self.slots.capacity + 1, heads, width)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Write the states of the tokens being read; give those of all columns that are attended to."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        slots = self.slots
+        if self.keys.shape[1] <= slots.capacity:
+            self.keys, self.values = (
+                torch.cat([old[:, :-1], self._buffer(states)[:, old.shape[1] - 1 :]], dim=1)
+                for old, states in ((self.keys, key_states), (self.values, value_states))
+            )
+        for buffer, states in ((self.keys, key_states), (self.values, value_states)):
+            buffer[slots.row, slots.places] = states.transpose(1, 2)
+        return tuple(buffer[:, : slots.width].transpose(1, 2) for buffer in (self.keys, self.values))
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """(columns, the first one)"""
+        return self.slots.width, 0
+
+    def get_seq_length(self) -> int:
+        """Columns in use."""
+        return self.slots.width
+
+    def get_max_length(self) -> int:
+        """There is none."""
+        return -1
