@@ -67,6 +67,7 @@ class Sampler:
         self.width = width
         self.remembers = remembers
         self._memory: dict[tuple[int, ...], Tensor] = {}
+        self._merged: dict[str, list[Tensor]] = {}
         self._rows: list[_Rows] = []
         self._stops = torch.tensor(sorted(stops), dtype=torch.int64, device=device)
 
@@ -88,9 +89,10 @@ class Sampler:
     def _new_rows(self) -> _Rows:
         assert self.width is not None
         scale = self.temperature if self.temperature > 0 else 1.0
+        caches = Slots(self.width, self.device, self._merged)
         if self.remembers:
-            return _RememberingRows(self.next_logits, scale, self.width, self.device, self._memory)
-        return _Rows(self.next_logits, scale, self.width, self.device)
+            return _RememberingRows(self.next_logits, scale, caches, self._memory)
+        return _Rows(self.next_logits, scale, caches)
 
     def _say(self, rows: _Rows, prompts: list[tuple[int, ...]], rngs: Sequence[Generator]) -> list[Sampled]:
         """One utterance in every row that has a prompt."""
@@ -153,11 +155,11 @@ class Sampler:
 class _Rows:
     """Texts that are read on, one a row; gives the log-probabilities (B, V) of what follows."""
 
-    def __init__(self, next_logits: NextLogits, scale: float, rows: int, device: torch.device) -> None:
+    def __init__(self, next_logits: NextLogits, scale: float, caches: Slots) -> None:
         self.next_logits = next_logits
         self.scale = scale
-        self.caches = Slots(rows, device)
-        self.held: list[tuple[int, ...]] = [()] * rows
+        self.caches = caches
+        self.held: list[tuple[int, ...]] = [()] * len(caches.row)
 
     def begin(self, prompts: Sequence[tuple[int, ...]]) -> Tensor:
         """After each of `prompts`."""
@@ -193,14 +195,9 @@ class _RememberingRows(_Rows):
     """Rows that read a text only if nobody has read the same before."""
 
     def __init__(
-        self,
-        next_logits: NextLogits,
-        scale: float,
-        rows: int,
-        device: torch.device,
-        memory: dict[tuple[int, ...], Tensor],
+        self, next_logits: NextLogits, scale: float, caches: Slots, memory: dict[tuple[int, ...], Tensor]
     ) -> None:
-        super().__init__(next_logits, scale, rows, device)
+        super().__init__(next_logits, scale, caches)
         self.memory = memory
         self.texts: list[tuple[int, ...]] = []
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -36,6 +38,7 @@ Caches = dict[str, Cache]
 """One key-value cache an adapter, for reading a text on token by token; {} in the beginning."""
 
 BASE_FILE = "base.json"
+_MERGED_BYTES = 64 * 2**20
 
 
 class Base(NamedTuple):
@@ -264,14 +267,45 @@ class LM(nn.Module):
         return hidden
 
     def _in_slots(self, ids: Tensor, adapter: str | None, slots: Slots) -> Tensor:
-        hidden: Tensor = self.model.get_decoder()(
-            input_ids=ids,
-            attention_mask=_additive(slots.sees, self.model.dtype),
-            position_ids=slots.positions,
-            past_key_values=slots.cache(adapter or ""),
-            use_cache=True,
-        ).last_hidden_state
+        with self._merged(adapter, slots):
+            hidden: Tensor = self.model.get_decoder()(
+                input_ids=ids,
+                attention_mask=_additive(slots.sees, self.model.dtype),
+                position_ids=slots.positions,
+                past_key_values=slots.cache(adapter or ""),
+                use_cache=True,
+            ).last_hidden_state
         return hidden
+
+    @contextmanager
+    def _merged(self, adapter: str | None, slots: Slots) -> Iterator[None]:
+        """Add the adapter to the weights meanwhile: small models spend their time between operations.
+
+        The sums are kept with `slots`, since acting goes on with the same weights. They would be
+        large for a large model, and coarser than its adapter in half precision.
+        """
+        layers = [layer.get_base_layer() for layer in self._lora_layers]
+        own = [layer.weight.data for layer in layers]
+        if (
+            adapter is None
+            or self.model.dtype != torch.float32
+            or sum(weight.nbytes for weight in own) > _MERGED_BYTES
+        ):
+            yield
+            return
+        if adapter not in slots.merged:
+            slots.merged[adapter] = [
+                weight + layer.get_delta_weight(adapter)
+                for weight, layer in zip(own, self._lora_layers, strict=True)
+            ]
+        self._use(None)
+        try:
+            for layer, weight in zip(layers, slots.merged[adapter], strict=True):
+                layer.weight.data = weight
+            yield
+        finally:
+            for layer, weight in zip(layers, own, strict=True):
+                layer.weight.data = weight
 
     def _use(self, adapter: str | None) -> None:
         active = [] if adapter is None else [adapter]

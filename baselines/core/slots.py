@@ -21,9 +21,13 @@ WIDTH_STEP = 64
 class Slots(dict[str, Cache]):
     """`Caches` of `rows` texts: a cache an adapter, and what all of them know of the tokens being read."""
 
-    def __init__(self, rows: int, device: torch.device) -> None:
+    def __init__(
+        self, rows: int, device: torch.device, merged: dict[str, list[Tensor]] | None = None
+    ) -> None:
         super().__init__()
         self.device = device
+        self.merged = {} if merged is None else merged
+        """adapter -> the weights of the layers it adapts, with its own added, where that is done"""
         self.row = torch.arange(rows, device=device)[:, None]
         self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
         self.capacity = WIDTH_STEP
@@ -67,7 +71,7 @@ class Slots(dict[str, Cache]):
 
 
 class _SlotLayer(CacheLayerMixin):  # type: ignore[misc, no-untyped-call, unused-ignore]
-    """Keys and values of one layer, each (B, capacity + 1, heads, width of a head)."""
+    """Keys and values of one layer, each (B, heads, capacity + 1, width of a head)."""
 
     def __init__(self, slots: Slots) -> None:
         super().__init__()
@@ -80,21 +84,21 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[misc, no-untyped-call, unused
 
     def _buffer(self, states: Tensor) -> Tensor:
         rows, heads, _, width = states.shape
-        return states.new_zeros(rows, self.slots.capacity + 1, heads, width)
+        return states.new_zeros(rows, heads, self.slots.capacity + 1, width)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Write the states of the tokens being read; give those of all columns that are attended to."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         slots = self.slots
-        if self.keys.shape[1] <= slots.capacity:
+        if self.keys.shape[2] <= slots.capacity:
             self.keys, self.values = (
-                torch.cat([old[:, :-1], self._buffer(states)[:, old.shape[1] - 1 :]], dim=1)
+                torch.cat([old[:, :, :-1], self._buffer(states)[:, :, old.shape[2] - 1 :]], dim=2)
                 for old, states in ((self.keys, key_states), (self.values, value_states))
             )
         for buffer, states in ((self.keys, key_states), (self.values, value_states)):
-            buffer[slots.row, slots.places] = states.transpose(1, 2)
-        return tuple(buffer[:, : slots.width].transpose(1, 2) for buffer in (self.keys, self.values))
+            buffer[slots.row, :, slots.places] = states.transpose(1, 2)
+        return tuple(buffer[:, :, : slots.width] for buffer in (self.keys, self.values))
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """(columns, the first one)"""
