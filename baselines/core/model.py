@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -284,8 +284,9 @@ class LM(nn.Module):
         The sums are kept with `slots`, since acting goes on with the same weights. They would be
         large for a large model, and coarser than its adapter in half precision.
         """
-        layers = [layer.get_base_layer() for layer in self._lora_layers]
-        own = [layer.weight.data for layer in layers]
+        adapted: list[Any] = list(self._lora_layers)
+        layers = [layer.get_base_layer() for layer in adapted]
+        own: list[Tensor] = [layer.weight.data for layer in layers]
         if (
             adapter is None
             or self.model.dtype != torch.float32
@@ -295,8 +296,7 @@ class LM(nn.Module):
             return
         if adapter not in slots.merged:
             slots.merged[adapter] = [
-                weight + layer.get_delta_weight(adapter)
-                for weight, layer in zip(own, self._lora_layers, strict=True)
+                weight + layer.get_delta_weight(adapter) for weight, layer in zip(own, adapted, strict=True)
             ]
         self._use(None)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -66,20 +66,22 @@ class Slots(dict[str, Cache]):
     def cache(self, name: str) -> Cache:
         """The cache of one adapter."""
         if name not in self:
-            self[name] = Cache(layer_class_to_replicate=partial(_SlotLayer, self))
+            self[name] = Cache(layer_class_to_replicate=cast(Any, partial(_SlotLayer, self)))
         return self[name]
 
 
-class _SlotLayer(CacheLayerMixin):  # type: ignore[misc, no-untyped-call, unused-ignore]
+class _SlotLayer(CacheLayerMixin):
     """Keys and values of one layer, each (B, heads, capacity + 1, width of a head)."""
 
     def __init__(self, slots: Slots) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.slots = slots
+        self.buffers: tuple[Tensor, ...] = ()
+        """the keys and the values"""
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Empty buffers for states like these, (B, heads, T, width of a head)."""
-        self.keys, self.values = (self._buffer(states) for states in (key_states, value_states))
+        self.buffers = (self._buffer(key_states), self._buffer(value_states))
         self.is_initialized = True
 
     def _buffer(self, states: Tensor) -> Tensor:
@@ -88,17 +90,17 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[misc, no-untyped-call, unused
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Write the states of the tokens being read; give those of all columns that are attended to."""
+        slots, states = self.slots, (key_states, value_states)
         if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        slots = self.slots
-        if self.keys.shape[2] <= slots.capacity:
-            self.keys, self.values = (
-                torch.cat([old[:, :, :-1], self._buffer(states)[:, :, old.shape[2] - 1 :]], dim=2)
-                for old, states in ((self.keys, key_states), (self.values, value_states))
+            self.lazy_initialization(*states)
+        if self.buffers[0].shape[2] <= slots.capacity:
+            self.buffers = tuple(
+                torch.cat([old[:, :, :-1], self._buffer(new)[:, :, old.shape[2] - 1 :]], dim=2)
+                for old, new in zip(self.buffers, states, strict=True)
             )
-        for buffer, states in ((self.keys, key_states), (self.values, value_states)):
-            buffer[slots.row, :, slots.places] = states.transpose(1, 2)
-        return tuple(buffer[:, :, : slots.width] for buffer in (self.keys, self.values))
+        for buffer, new in zip(self.buffers, states, strict=True):
+            buffer[slots.row, :, slots.places] = new.transpose(1, 2)
+        return tuple(buffer[:, :, : slots.width] for buffer in self.buffers)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """(columns, the first one)"""
