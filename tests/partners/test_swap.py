@@ -21,16 +21,16 @@ def test_every_agent_plays_every_partner_on_the_same_games(capsys, tmp_path, mon
     out = tmp_path / "swap.json"
     with serving() as server:
         server.content = lambda body: "No."
-        code = main(["swap", GAME, "--agents", "mixed", "steady", "--partners", "scripted", server.url,
+        code = main(["swap", GAME, "--agents", "random", "random", "--partners", "scripted", server.url,
                      "--episodes", "4", "--out", str(out)])  # fmt: skip
     assert code == 0
     pairs = json.loads(out.read_text())["pairs"]
     assert [(pair["agent"], pair["partner"]) for pair in pairs] == [
-        ("mixed", "scripted"), ("mixed", server.url), ("steady", "scripted"), ("steady", server.url),
+        ("random", "scripted"), ("random", server.url), ("random", "scripted"), ("random", server.url),
     ]  # fmt: skip
     # An oracle that always says no never lets anybody win: twenty questions at -1 each.
     assert [pair["summary"]["return_mean"] for pair in pairs[1::2]] == [-20.0, -20.0]
-    alone = summarise(evaluate(GAME, policy_named("mixed", GAME), repeats=4, parallel=64))
+    alone = summarise(evaluate(GAME, policy_named("random", GAME), repeats=4, parallel=64))
     assert pairs[0]["summary"]["return_mean"] == alone.return_mean
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 3
