@@ -48,13 +48,17 @@ def facts() -> tuple[Row, ...]:
     """[city] -> everything known about it, its country's facts included."""
     countries = {row["code"]: row for row in rows("countries")}
     for row in rows("geonames_countries"):
-        countries[row["code"]] |= {"nation_population": row["population"], "neighbours": row["neighbours"]}
+        countries[row["code"]] |= {
+            "nation_population": row["population"],
+            "neighbours": row["neighbours"],
+            "area": row["area"],
+        }
     places = {row["word"]: row for row in rows("geonames_cities")}
     found = []
     for city in rows("cities"):
         nation = countries[city["country"]]
         about_nation = {name: cell for name, cell in nation.items() if name not in ("code", "name", "names")}
-        country = {"country": nation["name"], "country_names": nation["names"]}
+        country = {"country": nation["name"], "country_names": nation["names"], "code": nation["code"]}
         found.append({**about_nation, **places[city["word"]], **city, **country})
     return tuple(found)
 
@@ -87,12 +91,45 @@ def cities_in(mask: int) -> list[int]:
 
 
 def values(topic: str, city: Row) -> list[str]:
-    """What the table says of a city about a topic; [] for nothing."""
+    """What the columns of the table say of a city about a topic; [] for nothing."""
     if topic == "languages":
         return listed(city["languages"]) + listed(city["local_languages"])
     if topic == "country":
         return [city["country"], *(["China"] if "China" in listed(city["country_names"]) else [])]
-    return listed(city[topic])
+    if topic == "religion":
+        return listed(city["religions"])[:1]
+    if topic == "sport":
+        return listed(city["sports"])[:1]
+    if topic == "buildings":
+        sacred = _HOUSES.get(listed(city["religions"])[0], [])
+        return list(dict.fromkeys([*listed(city["sight"].replace("beaches", "")), *sacred, "museums"]))
+    return listed(city.get(topic, ""))
+
+
+_HOUSES: Mapping[str, list[str]] = {
+    "Christianity": ["churches"],
+    "Islam": ["mosques"],
+    "Hinduism": ["temples"],
+    "Buddhism": ["temples"],
+    "Shinto": ["temples"],
+}
+"""Religion -> the buildings that every city has where it is the main one."""
+
+
+@cache
+def traits() -> dict[str, dict[str, int]]:
+    """Topic -> value ("" if the topic has none) -> the cities that `traits.csv` lists."""
+    found: dict[str, dict[str, int]] = {}
+    for row in rows("traits"):
+        codes, named = listed(row["countries"]), listed(row["cities"])
+        mask = mask_of(
+            f"-{city['word']}" not in named
+            and (codes == ["*"] or city["code"] in codes or city["word"] in named)
+            for city in facts()
+        )
+        about = found.setdefault(row["topic"], {})
+        about[row["value"]] = about.get(row["value"], 0) | mask
+    return found
 
 
 NUMBERS: Mapping[str, tuple[str, float, tuple[int, ...]]] = {
@@ -124,9 +161,13 @@ def flags() -> dict[str, int]:
     cities, all_cities = facts(), everything()
     column = {name for name, cell in cities[0].items() if cell in ("yes", "no")}
     found = {name: mask_of(city[name] == "yes" for city in cities) for name in column}
+    found |= {topic: masks[""] for topic, masks in traits().items() if "" in masks}
     latitude = [float(city["latitude"]) for city in cities]
     longitude = [float(city["longitude"]) for city in cities]
-    coastal, insular = (mask_of(bool(city[name]) for city in cities) for name in ("sea", "island"))
+    coastal, insular, river = (
+        mask_of(bool(city[name]) for city in cities) for name in ("sea", "island", "rivers")
+    )
+    area = [float(city["area"]) for city in cities]
     return found | {
         "northern": mask_of(x > 0 for x in latitude),
         "southern": mask_of(x < 0 for x in latitude),
@@ -134,18 +175,38 @@ def flags() -> dict[str, int]:
         "western": mask_of(x < 0 for x in longitude),
         "near_equator": mask_of(abs(x) < 10 for x in latitude),
         "tropics": mask_of(abs(x) < 23.44 for x in latitude),
-        "hot": mask_of(city["climate"] in ("tropical", "dry") and city["snow"] == "no" for city in cities),
+        "warm": mask_of(city["snow"] == "no" and city["climate"] not in _COOL for city in cities),
+        "rainy": mask_of(city["climate"] in _RAINY for city in cities),
+        "humid": mask_of(city["climate"] in ("tropical", "subtropical") for city in cities),
+        "seasons": mask_of(
+            abs(x) > 23.44 and city["climate"] != "tropical" for x, city in zip(latitude, cities, strict=True)
+        ),
         "coastal": coastal,
         "inland": all_cities & ~coastal,
         "insular": insular,
-        "river": mask_of(bool(city["rivers"]) for city in cities),
+        "coastal_country": all_cities & ~found["landlocked"],
+        "river": river,
+        "water": coastal | river | traits()["lake"]["a lake"],
         "right_driving": all_cities & ~found["left_driving"],
         "high": above("elevation", 1000),
+        "low": all_cities & ~above("elevation", 30),
         "big": above("population", 8),
         "small": all_cities & ~above("population", 2),
         "ancient": above("founded", 500),
+        "historic": above("founded", 1700) | traits()["unesco"][""],
         "young": all_cities & ~above("founded", 1800),
+        "big_country": mask_of(size > _LARGE for size in area),
+        "small_country": mask_of(size < _LITTLE for size in area),
+        "populous_country": above("nation_population", 100),
+        "developing": all_cities & ~found["developed"],
+        "industrial": mask_of(not _FACTORIES.isdisjoint(listed(city["industries"])) for city in cities),
     }
+
+
+_COOL, _RAINY = ("oceanic", "highland"), ("tropical", "subtropical", "oceanic")
+_LARGE, _LITTLE = 1e6, 1e5
+"""Square kilometres."""
+_FACTORIES = {"steel", "cars", "textiles", "chemicals", "ceramics", "leather", "aerospace", "electronics"}
 
 
 @cache
@@ -155,6 +216,8 @@ def holding(topic: str) -> dict[str, int]:
     for i, city in enumerate(facts()):
         for value in values(topic, city):
             found[value] = found.get(value, 0) | 1 << i
+    for value, mask in traits().get(topic, {}).items():
+        found[value] = found.get(value, 0) | mask
     return found
 
 

@@ -62,7 +62,7 @@ def told_class(topic: str, column: str, city: Row) -> str:
     known = told()[topic]
     if column == "neighbours":
         number: float | None = len(listed(city[column]))
-    elif column in ("latitude", "population", "founded", "elevation"):
+    elif column in ("latitude", "longitude", "population", "nation_population", "founded", "elevation"):
         number = float(city[column])
     else:
         number = None

@@ -257,7 +257,9 @@ class GuessMyCityEnv(PartnerEnv):
         text = _line(reply.text)
         if (names := names_in(text)) and (names & secret_names(self._city)) - self._said:
             text = GUARDED
-        return self._not_read() if text == NOT_UNDERSTOOD else self._ended(Response(text, MISS_REWARD))
+        return (
+            self._not_read() if text in (NOT_UNDERSTOOD, "\n") else self._ended(Response(text, MISS_REWARD))
+        )
 
     def _not_read(self) -> Response:
         self._not_understood += 1

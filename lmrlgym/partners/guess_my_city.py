@@ -37,7 +37,7 @@ YES, NO = (
 FALSE_NO = ("No.", "No, not there.", "No, it is somewhere else.")
 _OPEN = re.compile(
     r"^(?:(?:and|so|ok|okay|well|please|then|now) )*(?:(?:can|could|would|will) (?:you|i) (?:please )?"
-    r"(?:tell|describe|give|say(?! that)|explain|name|get|have)\b"
+    r"(?:tell|describe|give|say(?! (?:that|the|it|its|your|this)\b)|explain|name|get|have)\b"
     r"|(?:(?:in|on|at|to|from|of|for|by|with|near) )?"
     r"(?:what|whats|which|where|wheres|when|who|whom|whose|why|how|hows)\b|(?:tell|describe|name|give|say|explain"
     r"|list)\b)"
@@ -46,24 +46,67 @@ _YES_NO = re.compile(
     r"^(?:is|are|was|were|does|do|did|has|have|had|can|could|would|will|isnt|arent|doesnt)\b"
 )
 _NAME = re.compile(
-    r"\b(?:names? of|(?:city|country|town|capital)s? name|its name|your name|name (?:the|your|it|a)\b"
-    r"|(?:which|what|whats the|what is the|tell me the|say the) (?:city|country|nation|town|capital)\b"
-    r"(?! (?:like|famous|known|population|live|lives|look|border|begin|have|eat|speak|mostly|best))"
-    r"|called|spell\w*|spelled|(?:first|last|which|what|how many) letters?|letter|(?:start|begin|end)s? with"
-    r"|rhymes?|nickname|secret|answer)\b"
+    r"\b(?:(?:(?:city|country|town|capital|state|nation|province|place)s?|its|your|his|her) names?\b(?! a\b)"
+    r"|names? of (?:(?:the|your|its|this|that|a) )*(?:(?:current|present|actual|home|native|whole) )*"
+    r"(?:city|country|town|place|capital|nation|state|province|region|continent|people)\b"
+    r"|(?:which|what|whats the|what is the|whats your|what is your"
+    r"|^(?:(?:can|could|would|will) you )?(?:please )?(?:tell me|say|reveal) the(?! city is))"
+    r" (?:\w+ )?(?:city|country|nation|town|capital|state|province)\b"
+    r"(?! (?:like|famous|known|population|live|lives|look|border|begin|have|eat|speak|mostly|best|coloni"
+    r"|ruled?|conquered|founded|of mind|system|government|religion)\w*)"
+    r"|spell\w*|spelled|(?:first|last|which|what|how many) letters?|letter|(?:start|begin|end)s? with"
+    r"|rhymes?|nickname|secret|answer|initials?|syllables?)\b"
 )
-_HINT = re.compile(r"\b(?:hints?|clues?|something|anything|more|about (?:the|your|this) city|help)\b")
-_NOT = re.compile(r"\b(?:not|neither|outside|except|never|other than|elsewhere than)\b")
+"""Asks for a name, whatever else it says."""
+_CALLED = re.compile(
+    r"\b(?:name (?:the|your|its|a|it)|called|names?|named|known as|where exactly|which (?:one )?is it)\b"
+)
+"""Asks for a name if nothing else was read."""
+_HINT = re.compile(
+    r"\b(?:hints?|clues?|something|anything|more|about (?:the|your|this|it) ?(?:city|town|place)?|help"
+    r"|describe|description|special|unique|interesting|facts?|(?:city|town|place|it) like|characteris\w*)\b"
+)
+_NOT = re.compile(
+    r"\b(?:not|neither|outside|except|never|other than|elsewhere than|anywhere but"
+    r"|another city|a different city|safe from|free (?:of|from)|lacks?)\b(?! only)"
+)
 _OR = re.compile(r"\bn?or\b")
-_SIDES = re.compile(r"\b(\w+) or (\w+) (asia|africa|america|europe)\b")
+_REWRITTEN = [
+    (re.compile(said), meant)
+    for said, meant in (
+        # a country, no coast
+        (r"\bivory coast\b", "cote divoire"),
+        # such a capital is none
+        (
+            r"\b(financial|economic|business|fashion|film|movie|cultural|commercial|tech|technology|industrial"
+            r"|banking) capital\b",
+            r"\1 centre",
+        ),
+        (
+            r"\b((?:north|south|east|west|centr)\w*) or ((?:north|south|east|west|centr)\w*)"
+            r" (asia|africa|america|europe|coast|hemisphere)\b",
+            r"\1 \3 or \2 \3",
+        ),
+        (r"\bthere (?:a|any) (?:bigger|larger|more populous) (?:city|cities)\b", "it not the largest city"),
+        (r"\bno (?:land )?(?:neighbou?rs?|borders?)\b", "not border"),
+    )
+]
+"""What is said, and what is read instead."""
 _UNREAD = re.compile(
-    r"\b(?:(?:north|south|east|west|centr)\w* (?:coast|part|side|shore|half|end|region|area)s?\b"
-    r"|(?:second|third|fourth|fifth|2nd|3rd)\b"
-    r"|(?:state|province|provincial|regional|cultural|financial|economic|business) capital\b"
-    r"|(?:largest|biggest|oldest|highest|richest|smallest|most \w+)\b.*\b(?:world|earth|continent|asia|africa"
-    r"|europe|americas?|hemisphere)\b)"
+    r"\b(?:(?:second|third|fourth|fifth|2nd|3rd)(?! (?:world|language))\b"
+    r"|(?:oldest|highest|richest|smallest|tallest|safest|coldest|hottest|poorest|most (?!popul)\w+)\b.*"
+    r"\b(?:world|earth|continent|asia|africa|europe|americas?|hemisphere)\b"
+    r"|(?:top|first) (?:\d+|three|five|ten|twenty)\b|western (?:world|culture)\b|time zone"
+    r"|square (?:kilo\w+|miles?)|sq km)"
 )
 """What the table does not tell, though the rest of the question may look as if it did."""
+_PART_OF = re.compile(r"\b(?:in|from) the (?:state|province|region|county|district) of \w+")
+"""What is not in the table, so that the answer is no."""
+_UNTOLD = re.compile(
+    r"\b(?:famous (?:person|people)|celebrit\w*|music\w*|songs?|singers?|actors?|flags?|festivals?|holidays?"
+    r"|animals?|wear|clothes|clothing|ethnic\w*|tallest|universit\w*|mayor|crime)\b"
+)
+"""What no open answer tells."""
 _PLACED = re.compile(
     r"\b(?:near|close|far|bigger|larger|smaller|north|south|east|west|like|than|from which)\b"
 )
@@ -103,6 +146,8 @@ class _Found(NamedTuple):
     topic: str
     is_worded: bool
     """Whether the topic's own words for yes and no say the right thing."""
+    at: int = 0
+    """Where in the text it was read."""
     word: str = ""
 
 
@@ -134,28 +179,31 @@ def understood(text: str) -> Meaning:
     """What `text` asks for."""
     from lmrlgym.envs.guess_my_city import NO_GUESS, folded, named_city
 
-    question = folded(text).replace("ivory coast", "cote divoire")  # a country, no coast
-    if _is_name_asked(question):
+    question = folded(text)
+    for said, meant in _REWRITTEN:
+        question = said.sub(meant, question)
+    if _NAME.search(question):
         return _NAMES
     if (city := named_city(text)) != NO_GUESS:
         return Meaning("fact", 1 << city if city >= 0 else 0, _lines(YES), _lines(NO))
-    if _OPEN.match(question):
-        return _open(question)
+    meaning = _open(question) if _OPEN.match(question) else _yes_no(text, question)
+    return _NAMES if meaning.kind == "nothing" and _CALLED.search(question) else meaning
+
+
+def _yes_no(text: str, question: str) -> Meaning:
     if _UNREAD.search(question):
         return _NOTHING
-    question = _SIDES.sub(r"\1 \3 or \2 \3", question)
     if (fact := _fact(text, question)) is not None:
         return fact
-    if any(_other_cities().all_in(question)) and not _PLACED.search(question):
+    is_elsewhere = any(_other_cities().all_in(question)) or _PART_OF.search(question)
+    if is_elsewhere and not _PLACED.search(question):
         return Meaning("fact", 0, _lines(YES), _lines(FALSE_NO))
     return _NOTHING if _YES_NO.match(question) else _open(question)
 
 
-def _is_name_asked(question: str) -> bool:
-    return _NAME.search(question) is not None
-
-
 def _open(question: str) -> Meaning:
+    if _UNTOLD.search(question):
+        return _NOTHING
     for name, cue in _open_cues().items():
         if cue.search(question):
             return Meaning("open", topic=name)
@@ -163,10 +211,10 @@ def _open(question: str) -> Meaning:
 
 
 def _fact(text: str, question: str) -> Meaning | None:
-    """All facts have to be true, or one of them if the question says "or"; what follows a "not" must not."""
+    """All facts have to be true, or one of those that an "or" joins; what follows a "not" must not."""
     from lmrlgym.envs.guess_my_city import everything
 
-    numbers, is_any = _numbers(text), _OR.search(question) is not None
+    numbers = _numbers(text)
     if numbers:
         question = _SEA_LEVEL.sub("", question)
     turn = _NOT.search(question)
@@ -180,19 +228,31 @@ def _fact(text: str, question: str) -> Meaning | None:
         not numbers and _DIGITS.search(question) and not any(_DIGITS.search(f.word) for f in found)
     ):
         return None
-    mask = _joined(wanted, is_any) if wanted else everything()
-    if unwanted:
-        mask &= ~_joined(unwanted, is_any)
+    mask = _joined(wanted, before) if wanted else everything()
+    if unwanted and turn is not None:
+        mask &= ~_joined(unwanted, question[turn.end() :])
     if len(found) > 1 or unwanted or not found[0].is_worded:
         return Meaning("fact", mask, _lines(YES), _lines(NO))
     topic = next(topic for topic in _topics()[0] if topic.name == found[0].topic)
     return Meaning("fact", mask, _lines(YES) + topic.yes, _lines(NO) + topic.no)
 
 
-def _joined(found: Sequence[_Found], is_any: bool) -> int:
-    mask = found[0].mask
-    for fact in found[1:]:
-        mask = mask | fact.mask if is_any else mask & fact.mask
+def _joined(found: Sequence[_Found], part: str) -> int:
+    """One of those that an "or" stands between, or that belong to the same topic, and all such groups."""
+    found = sorted(found, key=lambda fact: fact.at)
+    ors = [said.start() for said in _OR.finditer(part)]
+    groups: list[tuple[str, int]] = []
+    for last, fact in zip((None, *found), found, strict=False):
+        is_other = last is not None and any(last.at < place < fact.at for place in ors)
+        same = [i for i, (topic, _) in enumerate(groups) if ors and topic == fact.topic]
+        if groups and (is_other or same):
+            i = same[0] if same else len(groups) - 1
+            groups[i] = (fact.topic, groups[i][1] | fact.mask)
+        else:
+            groups.append((fact.topic, fact.mask))
+    mask = groups[0][1]
+    for _, other in groups[1:]:
+        mask &= other
     return mask
 
 
@@ -201,7 +261,7 @@ def _lines(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _facts(part: str, question: str) -> Iterator[_Found]:
-    """What each topic reads in a part of the question, in order; what is read is taken out."""
+    """What each topic reads in a part of the question, in order; what is read is blotted out."""
     topics, words = _topics()
     worded = {topic for phrase in words.all_in(part) for topic in words.meanings[phrase]}
     left = f" {part} "
@@ -210,19 +270,24 @@ def _facts(part: str, question: str) -> Iterator[_Found]:
         if cue is not None and not cue.search(question):
             continue
         if topic.mask is not None:
-            if cue is not None and cue.search(left):
-                yield _Found(topic.mask, topic.name, True)
-                left = cue.sub("#", left, count=1)
+            if cue is not None and (said := cue.search(left)):
+                yield _Found(topic.mask, topic.name, True, said.start(), said[0])
+                left = cue.sub(_blot, left, count=1)
             continue
         named = list(topic.words.longest_in(left)) if topic.words and topic.name in worded else []
         for word in named:
-            yield _Found(topic.words.meanings[word] if topic.words else 0, topic.name, True, word)
-            left = left.replace(f" {word} ", " # ")
+            mask = topic.words.meanings[word] if topic.words else 0
+            yield _Found(mask, topic.name, True, left.find(f" {word} "), word)
+            left = left.replace(f" {word} ", f" {'#' * len(word)} ")
         if named and cue is not None:
-            left = cue.sub("#", left)
-        elif not named and topic.any is not None and topic.any.search(left):
-            yield _Found(_union(topic), topic.name, False)
-            left = topic.any.sub("#", left)
+            left = cue.sub(_blot, left)
+        elif not named and topic.any is not None and (said := topic.any.search(left)):
+            yield _Found(_union(topic), topic.name, False, said.start())
+            left = topic.any.sub(_blot, left)
+
+
+def _blot(said: re.Match[str]) -> str:
+    return "#" * len(said[0])
 
 
 def _union(topic: _Topic) -> int:
@@ -313,11 +378,15 @@ def _words_of(topic: str) -> dict[str, int]:
     if topic in NUMBERS:
         return {}
     found: dict[str, int] = {}
+    masks, called = holding(topic), _CALLED_LIKE.get(topic, topic)
+    if topic == "part":
+        sides = [(a, b) for a in ("north", "south") for b in ("east", "west")]
+        masks = masks | {f"{a}{b}": masks[a] & masks[b] for a, b in sides}
     for (about, value), words in display().items():
-        for word in words if about == topic else ():
-            found[folded(word)] = found.get(folded(word), 0) | holding(topic).get(value, 0)
+        for word in words if about == called and (value in masks or about == topic) else ():
+            found[folded(word)] = found.get(folded(word), 0) | masks.get(value, 0)
     for value, mask in holding(topic).items():
-        if (topic, value) not in display() or topic in ("industries", "sports"):
+        if (called, value) not in display() or topic in ("industries", "sports", "sport"):
             found[folded(value)] = found.get(folded(value), 0) | mask
     if topic in ("country", "neighbours"):
         abroad = [folded(row["name"]) for row in rows("elsewhere") if row["kind"] == "country"]
@@ -336,6 +405,8 @@ def _words_of(topic: str) -> dict[str, int]:
     return found
 
 
+_CALLED_LIKE = {"buildings": "sight", "religion": "religions", "sport": "sports"}
+"""Topics that use another one's words."""
 _COUNTED = ("currency", "dishes")
 """Topics whose words may be singular or plural."""
 

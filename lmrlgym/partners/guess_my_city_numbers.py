@@ -13,7 +13,8 @@ PRESENT = 2025
 
 _SMALL = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _NUMBER_WORDS = {word: str(number) for number, word in enumerate(_SMALL, 1)} | {
-    "half a": "0.5", "fifteen": "15", "twenty": "20", "thirty": "30", "fifty": "50", "hundred": "100",
+    "half a": "0.5", "a": "1", "fifteen": "15", "twenty": "20", "thirty": "30", "fifty": "50",
+    "hundred": "100",
 }  # fmt: skip
 _WORDED = re.compile(
     rf"\b({'|'.join(_NUMBER_WORDS)})\b(?= (?:million|billion|thousand|hundred|met|years|centur))"
@@ -44,6 +45,9 @@ _CENTURIES = re.compile(r"centur(?:y|ies) (?:old|ago)")
 _YEARS = re.compile(r"years old|years ago|old is|older than \d[\d,]* years")
 _FEET = re.compile(r"\b(?:feet|foot|ft)\b")
 _BEFORE_CHRIST = re.compile(r"\bb\.?c")
+_CHRIST = re.compile(r"\bbefore (?:christ|the (?:common|christian) era)|\bin bc\b")
+_DECADES = re.compile(r"\b\d{1,2}00'?s\b")
+_AREA = re.compile(r"\b(?:square|sq|km2?|kilomet(?:er|re)s?|miles?)\b")
 
 
 class Comparison(NamedTuple):
@@ -60,13 +64,14 @@ class Comparison(NamedTuple):
 def comparison(text: str) -> Comparison | None:
     """What `text` compares with a number; None if nothing."""
     text = _WORDED.sub(lambda word: _NUMBER_WORDS[word[0]], text.casefold())
+    text = _CHRIST.sub("before the year 1", text)
     said = list(_NUMBER.finditer(text))[:2]
-    topic = _compared(text) if said else None
+    topic = _compared(text) if said and not _AREA.search(text) else None
     if topic is None:
         return None
     # "between 2 and 5 million": the unit is said once.
     limits = tuple(_limit(topic, number, number[3] or said[-1][3], text) for number in said)
-    if topic == "founded" and _IN_CENTURY.search(text):
+    if topic == "founded" and (_IN_CENTURY.search(text) or _DECADES.search(text)):
         return Comparison(topic, (limits[0], limits[0] + 100))
     if len(limits) == 2 and _BETWEEN.search(text):
         return Comparison(topic, limits)

@@ -29,7 +29,7 @@ from lmrlgym.envs.guess_my_city import (
 from lmrlgym.policies import FrequencyPolicy, uniform_policy
 from lmrlgym.types import Action, History
 
-MIXED_SKILL = 0.3
+MIXED_SKILL = 0.24
 MIXED_LAST_GUESSES = 2
 FEW = 2
 """The expert guesses as soon as so few cities are left: a question would cost as much."""
@@ -45,8 +45,16 @@ def fact_questions() -> tuple[Question, ...]:
 def dividing_questions(left: int) -> tuple[Question, ...]:
     """The questions whose answer rules out some of the cities that are left."""
     return tuple(
-        question for question in fact_questions() if all(part & left != left for part in question.parts)
+        question
+        for question, part in _with_first_part()
+        if part & left != left
+        and (part & left if len(question.parts) == 2 else all(p & left != left for p in question.parts))
     )
+
+
+@cache
+def _with_first_part() -> tuple[tuple[Question, int], ...]:
+    return tuple((question, question.parts[0]) for question in fact_questions())
 
 
 @lru_cache(4096)

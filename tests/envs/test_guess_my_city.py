@@ -393,7 +393,7 @@ def test_there_are_facts_about_everything():
     topics = {fact.split("=")[0].split(">")[0] for fact in yes_no_questions()}
     assert len(topics) >= 50
     assert len(yes_no_questions()) >= 1_000
-    assert len(open_topics()) == 23
+    assert len(open_topics()) == 27
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,6 @@ def test_every_answer_to_every_scripted_question_is_true():
         ("Do you get a lot of snow?", "snow"),
         ("Do they have a king?", "government=monarchy"),
         ("Is it in a communist country?", "government=one-party state"),
-        ("Is most of the population Muslim?", "religions=Islam"),
         ("Can I see the Eiffel Tower there?", "sights=the Eiffel Tower"),
         ("Is sushi a local dish?", "dishes=sushi"),
         ("Do you pay in euros?", "currency=euro"),
@@ -177,9 +176,9 @@ def test_it_understands_open_questions(said: str, topic: str):
     "said",
     [
         "", "?", "blah", "I love you", "Is it beautiful?", "Are you happy?", "What color is your flag?",
-        "Yes", "42", "Is it on the west coast?", "Is it the largest city in the world?",
-        "Is it the second largest city?", "Did it host the 2016 Olympics?",
-        "Is it in the eastern part of the country?", "Is it a state capital?",
+        "Yes", "42", "Is it the oldest city in the world?", "Is it the second largest city?",
+        "Is it safe there?", "Is it within 50 km of the sea?", "Is it larger than 1 million square km?",
+        "What music is popular?", "What is the flag of the country?",
     ],
 )  # fmt: skip
 def test_what_it_does_not_understand_it_says(said: str):
