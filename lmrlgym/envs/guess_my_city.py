@@ -153,8 +153,8 @@ class GuessMyCityEnv(PartnerEnv):
     `Yes.`, a wrong one by a sentence that begins with `No`. The scripted partner answers yes/no
     questions by sentences that begin with `Yes` or `No`. Its answers to open questions leave at least
     three cities of at least two countries possible. It combines several facts in one question: all of
-    them must be true, or, if the question says `or`, one of them. `not` and `outside` turn a
-    question round; `isn't it` does not. A question for the name of the city or the country it refuses.
+    them must be true, or one of those that an `or` joins. `not` and `outside` turn a question round;
+    `isn't it` does not. A question for the name of the city or the country it refuses.
     What it does not understand it answers by `I cannot answer that.`, as the environment does with any
     text of more than 1,000 characters.
 

@@ -21,6 +21,12 @@ def asked_simply(question: str) -> str:
 
 def asked_strictly(question: str) -> str:
     """`asked_simply`, capitalised; `INVALID_QUESTION` for what is no yes/no question of 40 words or less."""
+    asked = asked_openly(question)
+    return asked if asked.split()[0] in _FIRST_WORDS else INVALID_QUESTION
+
+
+def asked_openly(question: str) -> str:
+    """`asked_strictly` whatever the first word is: what the guesser of Guess My City says."""
     question = question.strip()
     if not question:
         return INVALID_QUESTION
@@ -28,9 +34,7 @@ def asked_strictly(question: str) -> str:
     question = question[0].upper() + question[1:]
     words = question.split()
     ends_early = question[-2:-1] == "." and words[-1] != "etc.?"
-    if len(words) > _MOST_WORDS or words[0] not in _FIRST_WORDS or ends_early:
-        return INVALID_QUESTION
-    return f"{question}\n"
+    return INVALID_QUESTION if len(words) > _MOST_WORDS or ends_early else f"{question}\n"
 
 
 def oracle_prompt(variants: Sequence[str], question: str) -> str:

@@ -19,7 +19,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 Case = dict[str, Any]
-ROOMS = ("core", "maze", "text_nav", "wordle", "chess", "endgames", "car_dealer", "loaders", "algo")
+ROOMS = (
+    "core",
+    "maze",
+    "text_nav",
+    "wordle",
+    "chess",
+    "endgames",
+    "guess_city",
+    "car_dealer",
+    "loaders",
+    "algo",
+)
 MODES = ("clean", "compat", "helper")
 NOT_BUILT = "not built"
 

@@ -27,13 +27,14 @@ from lmrlgym.envs.guess_my_city import (
     names_in,
     names_of,
     open_topics,
+    rows,
     scripted_questions,
     scripted_texts,
     secret_names,
     words,
     yes_no_questions,
 )
-from lmrlgym.partners.guess_my_city import REFUSALS, answers
+from lmrlgym.partners.guess_my_city import REFUSALS, answers, understood
 from lmrlgym.resources import data_folder
 
 FOLDER = data_folder() / "guess_my_city"
@@ -251,6 +252,11 @@ def test_replies_become_one_line():
     assert len(text) == 501
 
 
+def test_a_partner_that_says_nothing_has_not_understood():
+    text, _, _, _, info = started("paris,france", partner=Sayer(" ")).step("Where is it?")
+    assert (text, info["not_understood"]) == (NOT_UNDERSTOOD, 1)
+
+
 def test_what_is_not_understood_is_counted():
     env = started("paris,france")
     text, reward, _, _, info = env.step("I love you")
@@ -288,11 +294,31 @@ def test_city_and_task_exclude_each_other_and_seoul_is_not_in_the_list_of_2023()
 # ---- nothing gives the secret away ----
 
 
+def lines_to(text: str) -> set[str]:
+    """Everything that is said to `text` while any of the cities is hidden."""
+    meaning = understood(text)
+    if meaning.kind == "fact":
+        return {*meaning.yes, *meaning.no}
+    return {line for task in range(100) for line in answers(text, task)}
+
+
 def test_no_answer_to_any_scripted_question_names_any_city_or_country():
     # Stronger than the rule: not even the names of other cities are said, so no city is told by silence.
-    said = {line for text in scripted_texts() for task in range(100) for line in answers(text, task)}
+    said = {line for text in scripted_texts() for line in lines_to(text)}
     assert len(said) > 500
     assert {line for line in said if names_in(line)} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", range(100))
+def test_in_no_game_a_scripted_question_is_answered_with_the_secret(task: int):
+    env, secret = GuessMyCityEnv(), secret_names(task)
+    env.reset(seed=task, options={"task": task})
+    for text in scripted_texts():
+        told, _, terminated, _, _ = env.step(text)
+        assert not names_in(told) & secret, (text, told)
+        if terminated:
+            env.reset(options={"task": task})
 
 
 QUESTION_FORMS = (
@@ -312,12 +338,15 @@ QUESTION_FORMS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", QUESTION_FORMS)
 def test_nor_does_any_answer_to_any_form_of_question_about_any_entry_of_the_table(form: str):
-    entries = {entry for city in facts() for cell in city.values() for entry in cell.split(";") if entry}
-    said = {
-        line for entry in sorted(entries) for task in range(100) for line in answers(form.format(entry), task)
-    }
+    cells = {cell for city in facts() for cell in city.values()}
+    cells |= {row[column] for row in rows("traits") for column in ("value", "cities")}
+    cells |= {row["words"] for row in rows("words")}
+    entries = {entry for cell in cells for entry in cell.split(";") if entry}
+    assert len(entries) > 1_500
+    said = {line for entry in sorted(entries) for line in lines_to(form.format(entry))}
     assert {line for line in said if names_in(line)} == set()
 
 

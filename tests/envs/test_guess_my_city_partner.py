@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -29,6 +32,7 @@ def fact(name: str) -> int:
     return yes_no_questions()[name].parts[0]
 
 
+AFRICA = fact("continent=Africa")
 AMERICAS = fact("continent=North America") | fact("continent=South America")
 
 
@@ -125,6 +129,8 @@ def test_it_understands(said: str, name: str):
         ("Is it in Asia but not in China?", fact(ASIA) & ~fact(CHINA)),
         ("Is it not in Asia?", everything() & ~fact(ASIA)),
         ("Is it outside of Asia?", everything() & ~fact(ASIA)),
+        ("Is it in Asia, Africa or Europe?", AFRICA | fact(ASIA) | fact("continent=Europe")),
+        ("Is it a capital in Asia or Africa?", fact("capital") & (fact(ASIA) | AFRICA)),
         ("Is it neither in Asia nor in Europe?", everything() & ~(fact(ASIA) | fact("continent=Europe"))),
         ("Is it in East or Southeast Asia?", fact(EAST) | fact(SOUTHEAST)),
         ("Is it in North or South America?", AMERICAS),
@@ -212,6 +218,30 @@ def test_numbers_are_read(said: str, meant: Comparison | None):
     else:
         assert found._replace(limits=meant.limits) == meant
         assert found.limits == pytest.approx(meant.limits)
+
+
+def labelled() -> list[dict[str, str]]:
+    """Questions in plain English, with cities where the answer is yes or no, or the open topic meant."""
+    with Path(__file__).with_name("guess_my_city_questions.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def is_answered_rightly(row: dict[str, str]) -> bool:
+    meaning = understood(row["question"])
+    if row["topic"]:
+        return row["topic"] in (meaning.topic, meaning.kind)
+    yes, no = (filter(None, row[column].split(" | ")) for column in ("yes", "no"))
+    return (
+        meaning.kind == "fact"
+        and all(meaning.mask >> number(word) & 1 for word in yes)
+        and not any(meaning.mask >> number(word) & 1 for word in no)
+    )
+
+
+def test_labelled_questions_are_answered_rightly():
+    rows = labelled()
+    assert len(rows) > 500
+    assert [row["question"] for row in rows if not is_answered_rightly(row)] == []
 
 
 def test_numbers_are_compared_with_the_table():
