@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +118,30 @@ def wordle_to_turns(record: Record, env_kwargs: Mapping[str, Any]) -> Read:
 
 
 def questions_to_turns(record: Record, env_kwargs: Mapping[str, Any]) -> Read:
-    """20 questions and guess-my-city: {"lines", "correct", "word"} or {"conversation", "done", "word"}."""
-    lines = record["lines"] if "lines" in record else record["conversation"]
+    """20 questions: {"lines", "correct", "word"}; an answer is yes or no, and follows the last "? "."""
+    return _questioned(record, [line.rpartition("? ") for line in _dialogue(record)])
+
+
+def city_to_turns(record: Record, env_kwargs: Mapping[str, Any]) -> Read:
+    """Guess my city: as 20 questions, or {"conversation", "done", "word"}.
+
+    Answers are free text that may hold a "? " itself, so that the question ends with the first one. The 2023
+    code cuts at the last, and gives a part of such an answer to the question.
+    """
+    return _questioned(record, [line.partition("? ") for line in _dialogue(record)])
+
+
+def _dialogue(record: Record) -> list[str]:
+    lines: list[str] = record["lines"] if "lines" in record else record["conversation"]
+    return lines
+
+
+def _questioned(record: Record, lines: Sequence[tuple[str, str, str]]) -> Read:
     correct = bool(record["correct"] if "lines" in record else record["done"])
     turns = [Turn("Questions:\n", False)]
-    for line in lines:
-        question, mark, answer = line.rpartition("? ")
+    for question, mark, answer in lines:
         if not mark:
-            raise ValueError(f'a line is a question, "? " and an answer, got {line!r}')
+            raise ValueError(f'a line is a question, "? " and an answer, got {question + answer!r}')
         turns += [_said(f"{question}?", -1.0), _said(answer)]
     if correct and lines:
         turns[-2] = turns[-2]._replace(reward=0.0)
@@ -176,7 +192,7 @@ SCHEMATA: dict[str, Callable[[Record, Mapping[str, Any]], Read]] = {
     "lmrlgym/Chess-v0": chess_to_turns,
     "lmrlgym/ChessEndgames-v0": chess_to_turns,
     "lmrlgym/TwentyQuestions-v0": questions_to_turns,
-    "lmrlgym/GuessMyCity-v0": questions_to_turns,
+    "lmrlgym/GuessMyCity-v0": city_to_turns,
     "lmrlgym/CarDealer-v0": sale_to_turns,
 }
 """Environment id -> how a record of its files is read."""

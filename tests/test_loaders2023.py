@@ -248,6 +248,27 @@ def test_the_city_files_have_two_schemata() -> None:
     assert said(old, CITY)[1] == ("My next one: Is it in Peru?\n", True, -1.0)
 
 
+def test_an_open_answer_may_hold_a_question_mark() -> None:
+    answer = "You have heard of its opera, haven't you? It is by the water."
+    record = {"conversation": [f"What is it known for? {answer}"], "done": False, "word": "sydney,australia"}
+    assert said(record, CITY)[1:] == [
+        ("What is it known for?\n", True, -1.0),
+        (f"{answer}\n", False, 0.0),
+    ]
+
+
+def test_a_city_file_of_either_schema_is_read(tmp_path: Path) -> None:
+    talk = ["Is it in Asia? No.", "What do people eat? Pasta, why? Ask them.", "Is it Rome? Yes."]
+    new = {"lines": talk, "correct": True, "word": ["rome,italy"]}
+    old = {"conversation": talk[:2], "done": False, "word": "rome,italy"}
+    games = load_2023(written(tmp_path, "train.json", json.dumps([new, old])), CITY)
+    # two misses and the right guess; two misses of a game that went on
+    assert [(game.total_reward, game.terminated, len(game.turns)) for game in games] == [
+        (-2.0, True, 7),
+        (-2.0, False, 5),
+    ]
+
+
 def test_a_sale_pays_the_last_thing_the_seller_said() -> None:
     # 48,000 / (.5 * (50,000 + 50,000)) = .96; two things said in a row are one turn
     assert said(SALE, CAR) == [
