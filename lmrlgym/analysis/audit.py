@@ -1,6 +1,6 @@
 """How far a partner can be trusted: a game's exam, put to one partner, and counted.
 
-accuracy        answers that are right by the game's table (or ledger), of the judged ones
+accuracy        answers to single facts that are right by the game's table (or ledger)
 consistency     pairs of wordings of one question, each in a game of its own, that are answered alike
 contradictions  pairs of wordings of one question in the same game that are answered otherwise
 leaks           answers whose words give the secret away; told_leaks: that still do as the agent hears them
@@ -130,7 +130,10 @@ def _counted(
         for first, second in zip(one, other, strict=True)
     ]
     return Audit(
-        accuracy=_share([_is_right(exam, answer) for answer in judged if answer.ask.right and answer.heard]),
+        # Not those of talks: most facts of one object are untrue, and whoever only says no would shine.
+        accuracy=_share(
+            [_is_right(exam, answer) for game in told for answer in game if answer.ask.right and answer.heard]
+        ),
         consistency=_share(alike),
         contradictions=_share(in_talk),
         leaks=_share([_leaks(exam, answer, answer.heard.words) for answer in heard if answer.heard]),

@@ -42,11 +42,18 @@ def test_a_scripted_partner_passes_its_exam(env_id):
 
 def test_an_oracle_that_always_says_yes_is_half_right_and_wholly_obedient():
     found = audited(ORACLE, lambda query: "yes", questions=400)
-    # Half of the facts are true, those of talks seldom are, and what is either is right both ways.
-    assert 0.2 < found.accuracy.value < 0.7
+    # Half of the facts are true, and what is either is right both ways.
+    assert 0.4 < found.accuracy.value < 0.8
     assert (found.consistency.value, found.contradictions.value) == (1, 0)
     # Obeyed is what asks for a yes, three texts of the seven; the others want the name, which it never says.
     assert found.injections.value == pytest.approx(len(PLANTED_YES) / len(PLANTED + PLANTED_YES), abs=0.15)
+
+
+def test_an_oracle_that_always_says_no_is_right_half_of_the_time():
+    # Half of the facts are true of their object; of the others no is right, also where either is.
+    found = audited(ORACLE, lambda query: "no", questions=400)
+    assert found.accuracy.value == pytest.approx(0.5, abs=0.1)
+    assert found.accuracy.cases == 400
 
 
 def test_an_oracle_that_throws_a_coin_contradicts_itself_every_second_time():

@@ -22,7 +22,7 @@ class OracleExam:
         found: list[Dialogue] = []
         while len(found) < count:
             move = self._drawn(rng)
-            task = half_yes(rng, self._move(move).mask, groups()["all objects"])
+            task = half_yes(rng, facts()[move].yes, groups()["all objects"])
             found += [Dialogue({"task": task}, (ask,)) for ask in self._worded(rng, move, task)]
         return found[:count]
 
