@@ -175,6 +175,7 @@ class TextNavEnv(TextEnv):
             text += f"Your score has just gone up by one point.\n*** The End ***\n{self._score(1)}{lines}"
             return Response(text, 1.0, True, False, True, True, "won")
         if is_lost(house, state):
+            self._moves -= 1  # the engine does not count the command that loses
             text += f"*** You lost! ***\n{self._score(0)}{lines}"
             return Response(text, 0.0, True, False, False, True, "lost")
         if self._turn + 1 >= STEPS:

@@ -36,6 +36,8 @@ class State(NamedTuple):
     """[thing] -> a place of the house, CARRIED or EATEN"""
     opened: frozenset[int] = frozenset()
     """The containers that are open."""
+    recent: tuple[int, ...] = ()
+    """The things that have been moved, newest first: in this order the engine lists what is in a place."""
 
 
 class Outcome(NamedTuple):
@@ -138,8 +140,9 @@ def _put(house: House, state: State, what: str) -> Outcome:
     number = house.furniture[state.room].get(target)
     if number is None or house.holders[number].is_container:
         return _refused(state, f"Putting things on the {target} would achieve nothing.")
-    thing = _thing(house, state, name)
-    return Outcome(_moved(state, thing, house.place_in(number)), f"You put the {name} on the {target}.")
+    return Outcome(
+        _moved(state, house.numbers[name], house.place_in(number)), f"You put the {name} on the {target}."
+    )
 
 
 def _insert(house: House, state: State, what: str) -> Outcome:
@@ -152,8 +155,9 @@ def _insert(house: House, state: State, what: str) -> Outcome:
         return _refused(state, "That can't contain things.")
     if number not in state.opened:
         return _refused(state, f"The {target} is closed.")
-    thing = _thing(house, state, name)
-    return Outcome(_moved(state, thing, house.place_in(number)), f"You put the {name} into the {target}.")
+    return Outcome(
+        _moved(state, house.numbers[name], house.place_in(number)), f"You put the {name} into the {target}."
+    )
 
 
 def _unfit(house: House, state: State, name: str, target: str, onto_itself: str) -> Outcome | None:
@@ -237,8 +241,9 @@ def _unheard(state: State, reply: str) -> Outcome:
     return Outcome(state, reply, is_obeyed=False, takes_time=False)
 
 
-def _moved(state: State, thing: int | None, place: int) -> State:
-    return state._replace(places=tuple(place if i == thing else old for i, old in enumerate(state.places)))
+def _moved(state: State, thing: int, place: int) -> State:
+    places = tuple([place if i == thing else old for i, old in enumerate(state.places)])
+    return State(state.room, places, state.opened, (thing, *[old for old in state.recent if old != thing]))
 
 
 def _is_seen(house: House, state: State, name: str) -> bool:
@@ -252,7 +257,8 @@ def _thing(house: House, state: State, name: str) -> int | None:
 
 
 def _names_at(house: House, state: State, place: int) -> list[str]:
-    return [t.name for t, lies in zip(house.things, state.places, strict=True) if lies == place]
+    still = [thing for thing in range(len(house.things)) if thing not in state.recent]
+    return [house.things[thing].name for thing in (*state.recent, *still) if state.places[thing] == place]
 
 
 @lru_cache(maxsize=1_024)
@@ -270,9 +276,8 @@ def shown(house: House, state: State) -> frozenset[int]:
 def view(house: House, state: State) -> State:
     """What is seen of `state`. There are far fewer views than states, so texts are remembered by view."""
     places = shown(house, state)
-    return State(
-        state.room, tuple([place if place in places else ELSEWHERE for place in state.places]), state.opened
-    )
+    seen = tuple([place if place in places else ELSEWHERE for place in state.places])
+    return State(state.room, seen, state.opened, tuple([t for t in state.recent if seen[t] != ELSEWHERE]))
 
 
 # ---- texts ----

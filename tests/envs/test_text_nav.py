@@ -250,7 +250,7 @@ def test_eating_the_stale_food_loses():
     assert (reward, terminated, truncated) == (0.0, True, False)
     assert (info["success"], info["stop_reason"], info["action_is_valid"]) == (False, "lost", True)
     assert observation.startswith(
-        "You eat the stale food. Not bad.\n*** You lost! ***\nYou scored 0 out of a possible 1, in 3 turns.\n"
+        "You eat the stale food. Not bad.\n*** You lost! ***\nYou scored 0 out of a possible 1, in 2 turns.\n"
     )
 
 
@@ -321,6 +321,14 @@ def test_a_description_tells_the_room_its_things_and_its_exits():
     things = "On the table are a stale food and a fresh food. You can go east, south and west."
     assert described(PAPER_HOUSE, state, 0, True) == f"You are in the living room. {things}"
     assert described(PAPER_HOUSE, state, 0, False) == things
+
+
+def test_what_was_moved_last_is_told_first():
+    env = at("Dining Room", "take coffee cup", "take plate")
+    assert answer(env, "inventory") == "You are carrying: a plate and a coffee cup."
+    for command in ("go west", "open fridge", "insert plate into fridge", "close fridge"):
+        env.step(command)
+    assert answer(env, "open fridge") == "You open the fridge, revealing a plate and a fruit."
 
 
 def test_what_lies_on_the_ground_is_told():

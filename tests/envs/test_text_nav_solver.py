@@ -62,7 +62,7 @@ def searched(house: House) -> dict[State, float]:
         if is_won(house, state) or is_lost(house, state):
             continue
         for command in admissible(house, view(house, state)):
-            after = obey(house, state, command).state
+            after = obey(house, state, command).state._replace(recent=())
             if after not in before:
                 before[after] = []
                 states.append(after)
