@@ -30,7 +30,7 @@ from baselines.core.tokens import Encoder, Tokens
 from benchmarks.table import HEADER, Row, cpu_seconds, row, row_of, title, write
 from lmrlgym import Dataset, Trajectory, Turn
 
-MAZE_GAMES, QUESTION_GAMES = 4, 12
+MAZE_GAMES, QUESTION_GAMES = 16, 12
 """Games a gradient step."""
 RANK = 16
 _MOST_QUESTIONS, _MEAN, _DEVIATION = 20, 14.9, 4.38
