@@ -23,6 +23,7 @@ VERBS = {
     "audit": "say how far the partner of a dialogue game can be trusted",
     "replay": "play stored games again and compare",
     "demo": "train and compare the five agents on the maze",
+    "sweep": "train every algorithm on every environment with every seed",
 }
 """verb -> what it does; its module is `lmrlgym.commands.<verb>` (`_` for `-`): `main(argv) -> exit code`."""
 

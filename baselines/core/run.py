@@ -2,6 +2,7 @@
 
 run.json                what was asked for, resolved; which base and data
 log.jsonl               one JSON object a line: "step", "validation", and last "result"
+evaluation.parquet      the games of the final evaluation, with seeds, tasks and sampled tokens
 adapter_*, base.json    the policy: `PeftModel.from_pretrained(base, folder)` reads it
 value/ ...              further adapters;  value_heads.safetensors  everything else
 checkpoint/             the same after the last whole round, with the optimiser, to go on from
@@ -10,6 +11,7 @@ tensorboard/            the curves
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import json
@@ -32,7 +34,7 @@ from baselines.core.fit import Progress, fit, new_progress, optimizer_state, res
 from baselines.core.model import LM, load_base
 from baselines.core.policy import LMPolicy
 from baselines.core.registry import find_algorithm
-from baselines.core.runlog import Counters, Log, origin
+from baselines.core.runlog import Counters, Log, origin, prompt_tokens
 from baselines.core.store import (
     checkpoint_folder,
     plain,
@@ -49,12 +51,14 @@ from lmrlgym import (
     data_path,
     evaluate,
     normalise,
+    reference,
     rollout,
     summarise,
 )  # fmt: skip
 from lmrlgym import __version__ as version
 
 _GAMES_A_SEED = 1_000_000
+EVALUATION = "evaluation.parquet"
 
 
 Keywords = Annotated[
@@ -94,6 +98,10 @@ class Training:
     """games of such a validation"""
     repeats: int = 8
     """size of the final evaluation by the environment's protocol (games a start in Maze); 0: none"""
+    episodes: int | None = None
+    """the most games of the final evaluation, spread evenly over its tasks; None: no limit"""
+    label: str = ""
+    """what tables call runs with this setup; "": the algorithm's name"""
     resume: bool = False
     """go on with the run in OUT; its own configuration counts"""
 
@@ -125,11 +133,22 @@ class Run:
                 "training": plain(dataclasses.asdict(self.training)),
                 "config": plain(dataclasses.asdict(self.config)),
                 "base": {"name": lm.base_name, "sha256": lm.base_sha256},
+                "data": self._data_record(start),
                 "start": None if start is None else str(start),
                 "version": version,
                 **origin(),
             },
         )
+
+    def _data_record(self, start: Path | None) -> dict[str, Any] | None:
+        """Which games were learned from: the dataset, or online the one that the starting policy cloned."""
+        if self.data is not None:
+            return {"name": self._data_name(), "sha256": self.data.card.get("sha256", "")}
+        begun = start / "run.json" if start is not None else None
+        if begun is None or not begun.is_file():
+            return None
+        record: dict[str, Any] | None = json.loads(begun.read_text()).get("data")
+        return record
 
     def _clone_first(self) -> Path:
         from baselines.bc import BC
@@ -182,7 +201,8 @@ class Run:
             bar.set_postfix({key: f"{means[key]:.3f}" for key in list(means)[:1]})
             every = self.training.validate_every
             if every and (progress.round % every == 0 or progress.round == self.config.rounds):
-                log.write("validation", progress.gradient_steps, self._validate()._asdict())
+                used = {f"used_{key}": value for key, value in dataclasses.asdict(self.counters).items()}
+                log.write("validation", progress.gradient_steps, {**self._validate()._asdict(), **used})
             self._checkpoint()
 
         fit(self.algorithm, self._rounds(log), self.config, on_step, self.progress, after_round)
@@ -199,7 +219,7 @@ class Run:
         def played(number: int) -> Sequence[Trajectory]:
             seed = Seeds.ONLINE + self.config.seed * _GAMES_A_SEED + number * self.config.games
             games = self._play(self.config.games, seed)
-            self.counters.add(games)
+            self.counters.add(games, self.algorithm.encoder)
             log.write("rollout", self.progress.gradient_steps, summarise(games)._asdict())
             return [game for game in games if game.info["stop_reason"] != "partner_error"]
 
@@ -217,14 +237,17 @@ class Run:
     def _evaluate(self, log: Log) -> Summary:
         training = self.training
         games = evaluate(
-            training.env, self.algorithm.policy(), repeats=training.repeats,
+            training.env, self.algorithm.policy(), repeats=training.repeats, episodes=training.episodes,
             env_kwargs=training.env_kwargs, progress=True,
         )  # fmt: skip
         summary = summarise(games)
-        log.write("result", self.progress.gradient_steps, self._result(summary))
+        asked = command(self.name, training, self.config)
+        Dataset(tuple(games), {"env_id": training.env, "command": asked}).save(self.folder / EVALUATION)
+        prompts = sum(prompt_tokens(game, self.algorithm.encoder) for game in games)
+        log.write("result", self.progress.gradient_steps, self._result(summary, prompts))
         return summary
 
-    def _result(self, summary: Summary) -> dict[str, Any]:
+    def _result(self, summary: Summary, prompts: int) -> dict[str, Any]:
         training, lm = self.training, self.algorithm.lm
         learned = self.algorithm.learned().values()
         return {
@@ -242,6 +265,8 @@ class Run:
             **dataclasses.asdict(self.counters),
             "peak_memory_bytes": peak_memory_bytes(lm.device),
             **{f"evaluation_{key}": value for key, value in summary._asdict().items()},
+            "evaluation_prompt_tokens": prompts,
+            "references": self._references(),
             "gamma_per_turn": self._gamma_per_turn(summary),
             **{f"score_{scoring}": self._score(summary, scoring) for scoring in ("optimal", "lmrl2023")},
         }
@@ -251,6 +276,15 @@ class Run:
         gamma = dataclasses.asdict(self.config).get("gamma")
         turns = summary.length * (summary.episodes - summary.partner_errors)
         return None if gamma is None or not turns else float(gamma ** (summary.agent_tokens / turns))
+
+    def _references(self) -> dict[str, Any] | None:
+        """What the scores are made of; None for a game without references."""
+        try:
+            known = reference(self.training.env, **self.training.env_kwargs)
+        except ValueError:
+            return None
+        paper = None if known.lmrl2023 is None else list(known.lmrl2023)
+        return {"random": known.random, "best": known.best, "kind": known.kind, "lmrl2023": paper}
 
     def _score(self, summary: Summary, scoring: Literal["optimal", "lmrl2023"]) -> float | None:
         """None for a game without references, such as a user's own."""
@@ -342,6 +376,7 @@ def train(name: str, training: Training, config: AlgorithmConfig) -> Summary | N
     folder = training.out or default_folder(name, training, config)
     if training.threads:
         torch.set_num_threads(training.threads)
+    forget_peak_memory()
     if training.resume:
         stored, training, config = read_run(folder)
         run = Run(stored, dataclasses.replace(training, out=folder), config, folder)
@@ -405,9 +440,22 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The most memory used so far: of the GPU, or of the process on a CPU."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peak = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    if peak:
+        return int(peak[0]) * 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def forget_peak_memory() -> None:
+    """Let the peak begin anew, where the system can: a process may train several agents."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 # ---- the command line ----

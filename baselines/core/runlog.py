@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 from baselines.core.algorithm import Metrics
 from baselines.core.store import plain, replacing_text
+from baselines.core.tokens import Encoder
 from lmrlgym import Trajectory, summarise
 
 
@@ -49,13 +51,23 @@ class Counters:
     environment_steps: int = 0
     agent_tokens: int = 0
     partner_tokens: int = 0
+    prompt_tokens: int = 0
 
-    def add(self, games: Sequence[Trajectory]) -> None:
+    def add(self, games: Sequence[Trajectory], encoder: Encoder) -> None:
         """Count games that were played."""
         summary = summarise(games)
         self.environment_steps += sum(turn.is_action for game in games for turn in game.turns)
         self.agent_tokens += summary.agent_tokens
         self.partner_tokens += summary.partner_tokens
+        self.prompt_tokens += sum(prompt_tokens(game, encoder) for game in games)
+
+
+def prompt_tokens(game: Trajectory, encoder: Encoder) -> int:
+    """The tokens that the agent read in a game: the visible conversation, once an utterance."""
+    lengths = [len(encoder.turn(turn)) for turn in game.turns]
+    behind = [0, *itertools.accumulate(lengths)]
+    context = encoder.context or len(lengths)
+    return sum(behind[i] - behind[max(0, i - context)] for i, turn in enumerate(game.turns) if turn.is_action)
 
 
 class Log:

@@ -270,7 +270,7 @@ def interrupted(
     return replace(training, resume=True)
 
 
-TIMES = ("seconds", "peak_memory_bytes")
+TIMES = ("seconds", "used_seconds", "peak_memory_bytes")
 
 
 def assert_same_run(one: Path, other: Path) -> None:

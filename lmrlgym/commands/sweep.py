@@ -1,0 +1,69 @@
+"""`lmrlgym sweep`: every environment with every algorithm and seed; given again, it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from lmrlgym.commands.agents import agents
+from lmrlgym.commands.options import Flag, Keywords, keywords, made, parse, registered
+from lmrlgym.commands.terminal import show
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Train every algorithm on every environment with every seed, one run folder each in OUT.
+
+    Finished runs are skipped and killed ones go on. FILE describes a sweep in TOML instead of
+    --envs, --algorithms and --seeds.
+    """
+
+    out: Path
+    """folder of the runs"""
+    file: tyro.conf.Positional[Path | None] = None
+    """a sweep in TOML; None: the options say it"""
+    envs: tuple[str, ...] = ()
+    """environment ids"""
+    algorithms: tuple[str, ...] = ()
+    """algorithms: names, or dotted paths of your own"""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """training seeds"""
+    env_kwargs: Keywords = ()
+    """keywords of the environments, key=value or one JSON object"""
+    base: str = "tiny-v1"
+    """the frozen model"""
+    quick: Flag = False
+    """40 gradient steps and 25 games a run"""
+    jobs: int = 1
+    """runs trained at once; 1 trains in this process"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train what is missing; 1 if a run failed."""
+    options = parse(SweepOptions, "sweep", argv)
+    module = agents("sweep")
+    if options.file is not None:
+        if options.envs or options.algorithms:
+            raise ValueError(f"{options.file} says what to train: leave --envs and --algorithms out")
+        asked = module.read_sweep(options.file, options.out, quick=options.quick)
+    else:
+        given = keywords(options.env_kwargs)
+        asked = module.Sweep(
+            options.out,
+            [(env_id, given) for env_id in options.envs],
+            {name: module.Setup(name) for name in options.algorithms},
+            options.seeds,
+            {"base": options.base},
+            quick=options.quick,
+        )
+    for env_id, env_kwargs in asked.environments:
+        made(registered(env_id), env_kwargs)
+    outcomes = module.run_sweep(asked, options.jobs, lambda one: show(f"{one.folder}: {one.what}"))
+    failed = sum(one.failed for one in outcomes)
+    show(
+        f"{len(outcomes)} runs in {options.out}, {failed} failed; lmrlgym compare {options.out} compares them"
+    )
+    return 1 if failed else 0

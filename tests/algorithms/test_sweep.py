@@ -1,0 +1,141 @@
+"""Sweeps: what is trained, what is shared, what is skipped, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baselines.core.runlog import prompt_tokens
+from baselines.core.sweep import Setup, Sweep, jobs, read_sweep, run_sweep
+from baselines.core.tokens import Encoder
+from lmrlgym import Dataset, Trajectory, Turn
+
+MAZE = "lmrlgym/Maze-v0"
+
+
+@pytest.fixture
+def sweep(base_folder: Path, tmp_path: Path) -> Sweep:
+    """Two setups in the maze that train in milliseconds."""
+    data = Dataset.load("maze/mixed-v0")[:12].save(tmp_path / "some.jsonl")
+    small = {"rounds": 1, "steps": 2, "batch_size": 4, "max_new_tokens": 3}
+    training = {"base": str(base_folder), "data": str(data), "device": "cpu", "episodes": 2}
+    setups = {name: Setup(name, small) for name in ("mc_returns", "bc")}
+    return Sweep(tmp_path / "sweep", [(MAZE, {"max_moves": 2})], setups, [0, 1], training)
+
+
+def test_an_algorithm_that_needs_a_policy_starts_from_the_bc_run_of_its_seed(sweep: Sweep) -> None:
+    planned = jobs(sweep)
+    assert [job.folder.name for job in planned] == ["bc-0", "mc_returns-0", "bc-1", "mc_returns-1"]
+    starts = [job.training.start.name if job.training.start else None for job in planned]
+    assert starts == [None, "bc-0", None, "bc-1"]
+
+
+def test_where_no_bc_run_can_serve_one_policy_is_cloned_for_all(sweep: Sweep) -> None:
+    setups = {name: Setup(name, {"rank": 4}) for name in ("mc_returns", "ilql")}
+    planned = jobs(Sweep(sweep.out, sweep.environments, setups, [7], sweep.training))
+    assert [job.folder.name for job in planned] == ["_start-7-4", "mc_returns-7", "ilql-7"]
+    assert {job.training.start.name for job in planned if job.training.start} == {"_start-7-4"}
+    assert planned[0].config.rank == 4
+
+
+def test_quick_is_forty_gradient_steps_and_25_games(sweep: Sweep) -> None:
+    quick = Sweep(sweep.out, [(MAZE, {})], {"ppo": Setup("ppo")}, [0], quick=True)
+    (start, ppo) = jobs(quick)
+    assert start.config.rounds * start.config.steps == 40
+    assert ppo.config.rounds * ppo.config.steps == 40
+    assert (ppo.training.episodes, ppo.config.games) == (25, 25)
+
+
+def test_finished_runs_are_skipped_and_keep_their_games(sweep: Sweep) -> None:
+    assert [one.what for one in run_sweep(sweep)] == ["trained"] * 4
+    assert [one.what for one in run_sweep(sweep)] == ["skipped"] * 4
+    (folder,) = sweep.out.glob("*/mc_returns-1")
+    result = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
+    games = Dataset.load(folder / "evaluation.parquet")
+    assert [game.seed for game in games] == [10**9, 10**9 + 1]
+    assert sum(game.total_reward for game in games) / 2 == result["evaluation_return_mean"]
+    assert json.loads((folder / "run.json").read_text())["data"]["name"] == sweep.training["data"]
+
+
+def test_a_folder_that_holds_another_run_is_refused_and_the_others_go_on(sweep: Sweep) -> None:
+    run_sweep(sweep)
+    changed = {**sweep.setups, "bc": Setup("bc", {**sweep.setups["bc"].options, "steps": 3})}
+    outcomes = run_sweep(Sweep(sweep.out, sweep.environments, changed, [0, 1], sweep.training))
+    failed = [one for one in outcomes if one.failed]
+    assert [one.folder.name for one in failed] == ["bc-0", "bc-1"]
+    assert "steps is 2, asked is 3" in failed[0].what
+
+
+def test_a_killed_run_goes_on(sweep: Sweep) -> None:
+    run_sweep(sweep)
+    (log,) = sweep.out.glob("*/bc-0/log.jsonl")
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))  # without its result
+    assert [one.what for one in run_sweep(sweep)] == ["trained", "skipped", "skipped", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"setups": {}}, "at least one environment"),
+        ({"setups": {"x": Setup("bc", {"speed": 1})}}, "bc has no option speed"),
+        ({"setups": {"bc": Setup("bc")}, "training": {"colour": 1}}, "training has no option colour"),
+        ({"training": {"data": ""}}, "no dataset is shipped"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is(
+    sweep: Sweep, change: dict[str, Any], message: str
+) -> None:
+    asked = Sweep(**{**vars(sweep), **change})
+    with pytest.raises(ValueError, match=message):
+        run_sweep(asked)
+    assert not sweep.out.exists()
+
+
+def test_a_sweep_is_read_from_toml(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.toml"
+    file.write_text(
+        """
+        envs = ["lmrlgym/Maze-v0", {id = "lmrlgym/Wordle-v0", vocabulary = "common-40"}]
+        algorithms = ["bc"]
+        seeds = [3]
+        [training]
+        base = "words-v1"
+        [setups.online_filtered_bc]
+        algorithm = "filtered_bc"
+        games = 128
+        [options."lmrlgym/Maze-v0".bc]
+        rounds = 1
+        """
+    )
+    read = read_sweep(file, tmp_path)
+    by_folder = {str(job.folder.relative_to(tmp_path)): job for job in jobs(read)}
+    assert set(by_folder) == {
+        *("Maze-v0/bc-3", "Maze-v0/online_filtered_bc-3"),
+        *("Wordle-v0-vocabulary=common-40/bc-3", "Wordle-v0-vocabulary=common-40/online_filtered_bc-3"),
+    }
+    assert by_folder["Maze-v0/bc-3"].config.rounds == 1
+    assert by_folder["Maze-v0/online_filtered_bc-3"].config.games == 128
+    assert by_folder["Maze-v0/online_filtered_bc-3"].training.label == "online_filtered_bc"
+    file.write_text("algoritms = []")
+    with pytest.raises(ValueError, match="unknown keys algoritms"):
+        read_sweep(file, tmp_path)
+
+
+class Letters:
+    """One token a letter."""
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        return [ord(letter) for letter in text]
+
+
+@pytest.mark.parametrize(("context", "expected"), [(None, 2 + 6), (1, 2 + 3)])
+def test_prompt_tokens_are_what_the_agent_saw_before_each_utterance(
+    context: int | None, expected: int
+) -> None:
+    # said: 2, (1), 3, (1) tokens; the second prompt is 2 + 1 + 3 of them, or the newest 3
+    turns = (Turn("ab", False), Turn("x", True), Turn("cde", False), Turn("y", True))
+    game = Trajectory("toy", {}, turns, True, False)
+    assert prompt_tokens(game, Encoder(Letters(), context)) == expected  # type: ignore[arg-type]
