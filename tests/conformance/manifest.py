@@ -27,6 +27,7 @@ ROOMS = (
     "chess",
     "endgames",
     "guess_city",
+    "twenty_questions",
     "car_dealer",
     "loaders",
     "algo",
