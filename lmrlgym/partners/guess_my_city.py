@@ -267,6 +267,8 @@ def _facts(part: str, question: str) -> Iterator[_Found]:
     left = f" {part} "
     for topic in topics:
         cue = topic.cue
+        if topic.mask is None and topic.any is None and topic.name not in worded:
+            continue
         if cue is not None and not cue.search(question):
             continue
         if topic.mask is not None:
