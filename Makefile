@@ -57,9 +57,9 @@ $(VENV)/.installed-demo: $(VENV)/.created pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed-demo
-	$(PIP) --editable '.[baselines,gguf,endpoint,chess,dev]'
+	$(PIP) --editable '.[baselines,gguf,endpoint,chess,compare,dev]'
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-test
-	$(PIP) --editable '.[baselines,gguf,endpoint,chess,textworld,dev]'
+	$(PIP) --editable '.[baselines,gguf,endpoint,chess,textworld,compare,dev]'
 	@touch $@

@@ -24,6 +24,7 @@ VERBS = {
     "replay": "play stored games again and compare",
     "demo": "train and compare the five agents on the maze",
     "sweep": "train every algorithm on every environment with every seed",
+    "compare": "whether one agent is better than another, by training seeds",
 }
 """verb -> what it does; its module is `lmrlgym.commands.<verb>` (`_` for `-`): `main(argv) -> exit code`."""
 
