@@ -6,6 +6,7 @@ Games are played by the mixed player, the one of the paper's data. At every lett
 learns from all that the player could have said there, weighed as the player weighs it, and not from the one
 letter it drew. After every answer an aside, which later text does not see, tells a word that could be
 hidden ("= c r a n e"), learned from in the same way. The base is shown no better play than the data's.
+The newline that ends a guess is not learned from: an agent's cloning has to teach it.
 """
 
 from __future__ import annotations
