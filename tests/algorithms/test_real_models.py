@@ -181,12 +181,15 @@ def test_a_base_that_would_be_misread_is_refused(family: Family, tmp_path: Path)
 
 
 def script(encoder: Encoder, ids: Sequence[int], longest: int = 32) -> LMPolicy:
-    """A player that says `ids` and nothing else."""
-    said = iter(ids)
+    """A player that says `ids` and nothing else. What it answers while it still reads does not count."""
+    step = -1
 
     def next_logits(given: Tensor, mask: Tensor, caches: Caches) -> Tensor:
+        nonlocal step
+        is_reading = int(mask[0, -given.shape[1] :].sum()) > 1
+        step = 0 if is_reading else step + 1
         logits = torch.full((len(given), VOCABULARY), -math.inf)
-        logits[:, next(said)] = 0.0
+        logits[:, ids[step]] = 0.0
         return logits
 
     return LMPolicy(next_logits, encoder, max_new_tokens=longest)
