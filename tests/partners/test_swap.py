@@ -30,7 +30,7 @@ def test_every_agent_plays_every_partner_on_the_same_games(capsys, tmp_path, mon
     ]  # fmt: skip
     # An oracle that always says no never lets anybody win: twenty questions at -1 each.
     assert [pair["summary"]["return_mean"] for pair in pairs[1::2]] == [-20.0, -20.0]
-    alone = summarise(evaluate(GAME, policy_named("random", GAME), repeats=4, parallel=64))
+    alone = summarise(evaluate(GAME, policy_named("random", GAME), repeats=4, episodes=4, parallel=64))
     assert pairs[0]["summary"]["return_mean"] == alone.return_mean
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 3
