@@ -57,12 +57,22 @@ def wheel(built) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory) -> Path:
-    """A fresh environment with the wheel and what it needs, no extras; its folder of programs."""
+    """A fresh environment with the wheel and the extra `chess`, no other; its folder of programs."""
     folder = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     programs = folder / "venv" / "bin"
     constraints = ROOT / "constraints.txt"
-    run(programs / "python", "-m", "pip", "install", "--quiet", "-c", constraints, wheel, cwd=folder)
+    run(
+        programs / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "-c",
+        constraints,
+        f"{wheel}[chess]",
+        cwd=folder,
+    )
     return programs
 
 
