@@ -218,14 +218,21 @@ class PPO(Algorithm):
         losses = ppo_losses(log_prob, value, old, self.config.clip, self.config.value_clip)
         log_ratio = (log_prob - old[0]).detach()
         kl = (torch.expm1(log_ratio) - log_ratio).mean()
-        goes_on = self.rounds_seen > self.config.value_rounds and not 0 < self.config.kl_stop < kl
-        loss = losses.policy * goes_on + self.config.value_weight * losses.value
+        policy_learns = self.rounds_seen > self.config.value_rounds
+        loss = losses.policy * policy_learns + self.config.value_weight * losses.value
         return loss, {
             "policy": losses.policy.item(),
             "value": losses.value.item(),
             "clipped": ((log_ratio.exp() - 1).abs() > self.config.clip).float().mean().item(),
             "kl_step": kl.item(),
         }
+
+    def before_step(self, metrics: Metrics) -> None:
+        """Keep the policy where it is once it has gone far."""
+        if 0 < self.config.kl_stop < metrics["kl_step"]:
+            for parameter in super().learned().values():
+                if parameter.grad is not None:
+                    parameter.grad.zero_()
 
     def learned(self) -> dict[str, nn.Parameter]:
         """The policy and V."""

@@ -59,6 +59,7 @@ def check_algorithm(algorithm: type[Algorithm] | str, base: str | Path | None = 
         model = load_base(str(base) if base else str(random_base(Path(folder, "base"))))
         for context in CONTEXTS:
             check_loss(kind, model, context)
+        check_parts(kind, model)
         check_silent_games(kind, model)
         check_update(kind, model)
         check_stepwise(kind, model)
@@ -138,7 +139,9 @@ def update(algorithm: Algorithm, batch: Tokens, times: int = 1) -> set[str]:
     for _ in range(times):
         before = _values(algorithm)
         progress.optimizer.zero_grad(set_to_none=True)
-        algorithm.loss(batch)[0].backward()
+        loss, metrics = algorithm.loss(batch)
+        loss.backward()
+        algorithm.before_step(metrics)
         progress.optimizer.step()
         moved |= set(_changed(before, algorithm))
         algorithm.after_step()
@@ -219,6 +222,27 @@ def check_loss(kind: type[Algorithm], base: Base, context: int | None = None) ->
             type(value) in (int, float) and math.isfinite(value),
             f"the metric {name!r} must be a finite Python number, got {value!r}: use .item()",
         )
+
+
+def check_parts(kind: type[Algorithm], base: Base) -> None:
+    """A batch that is computed in parts has the loss and the gradients of the whole."""
+    whole, in_parts = (_step_in_parts(kind, base, parts) for parts in (1, 3))
+    for found, wanted, what in zip(in_parts, whole, ("loss", "gradient"), strict=True):
+        gap = (found - wanted).abs().max().item()
+        _require(
+            gap <= _TOLERANCE * max(1.0, wanted.abs().max().item()),
+            f"the {what} of a batch in 3 parts is off by {gap:.2g}: the loss must be a mean over the action "
+            "tokens of its batch; what looks at the whole batch belongs into before_step",
+        )
+
+
+def _step_in_parts(kind: type[Algorithm], base: Base, parts: int) -> tuple[Tensor, Tensor]:
+    """(loss, gradients) of a step on all example games."""
+    config = small_config(kind, rounds=1, steps=1, batch_size=len(example_games()), accumulate=parts)
+    algorithm, losses = started(kind, base, config), list[float]()
+    fit(algorithm, lambda number: example_games(), config, lambda step, found: losses.append(found["loss"]))
+    gradients = [p.grad.flatten() for p in algorithm.learned().values() if p.grad is not None]
+    return torch.tensor(losses), torch.cat(gradients)
 
 
 def check_silent_games(kind: type[Algorithm], base: Base) -> None:

@@ -38,6 +38,7 @@ ARROWS: dict[str, set[str]] = {
 OUTER = {"collection", "testing", "analysis", "commands", "cli", "__main__", "__init__"}
 """Rooms that may import anything in lmrlgym."""
 CORE = (
+    "processes",
     "layout",
     "slots",
     "smollm2",

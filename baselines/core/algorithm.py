@@ -41,6 +41,8 @@ class AlgorithmConfig:
     """gradient steps a round"""
     batch_size: int = 64
     """games a gradient step"""
+    accumulate: int = 1
+    """parts a batch is computed in, one after the other: less memory, the same step"""
     piece: int = 0
     """cut games whose agent sees a sliding window into pieces of so many windows; 0: whole games"""
     later_pieces: float = 1.0
@@ -80,11 +82,17 @@ class Algorithm(nn.Module):
         return [tokens for tokens in games if bool(tokens.is_action.any())]
 
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
-        """The loss of a batch (B, T) and what to log about it."""
+        """The loss of a batch (B, T) and what to log about it.
+
+        Both are means over its action tokens: a batch may be computed in parts, whose weights are theirs.
+        """
         raise NotImplementedError
 
     def started(self) -> None:
         """What follows when the policy adapter holds its starting weights, before the first step."""
+
+    def before_step(self, metrics: Metrics) -> None:
+        """What precedes a gradient step, when the gradients and `metrics` of the whole batch are there."""
 
     def after_step(self) -> None:
         """What follows a gradient step, such as moving target networks."""
@@ -93,14 +101,15 @@ class Algorithm(nn.Module):
         """(B, V) logits to act with, after text that goes on by `ids` (see `LM.hidden`)."""
         return self.lm.read(self.lm.hidden(ids, mask, POLICY, caches)[:, -1])
 
-    def policy(self, temperature: float | None = None) -> LMPolicy:
-        """The agent as it is now; `temperature` None is the configured one."""
+    def policy(self, temperature: float | None = None, width: int | None = None) -> LMPolicy:
+        """The agent as it is now; `temperature` None is the configured one, `width` see `LMPolicy`."""
         return LMPolicy(
             self.next_logits,
             self.encoder,
             max_new_tokens=self.config.max_new_tokens,
             temperature=self.config.temperature if temperature is None else temperature,
             device=self.lm.device,
+            width=width,
         )
 
     def learned(self) -> dict[str, nn.Parameter]:

@@ -1,4 +1,8 @@
-"""The one training loop: rounds of games, gradient steps on each, resumable between rounds."""
+"""The one training loop: rounds of games, gradient steps on each, resumable between rounds.
+
+A gradient step is computed in parts, one after the other and in as many processes as there are. A loss is a
+mean over action tokens, so that parts weigh as many as they hold, and the step is that of the whole batch.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import torch
 from torch import nn
 
 from baselines.core.algorithm import Algorithm, AlgorithmConfig, Metrics
+from baselines.core.processes import Processes, processes
 from baselines.core.tokens import Tokens, pieces, stack
 from lmrlgym import Trajectory
 
@@ -56,8 +61,11 @@ def fit(
     looks at its weights for that); online, it plays round k with the policy of that moment. What is
     drawn in round k depends on (seed, k) alone, so a training that goes on from a stored `Progress`
     ends as if it had never stopped. `log` gets the number of gradient steps and the metrics after
-    each. Raises `ValueError` if a round holds no action of the agent.
+    each. Raises `ValueError` if a round holds no action of the agent, or if `config.accumulate` is no
+    number of parts.
     """
+    if config.accumulate < 1:
+        raise ValueError(f"accumulate must be at least 1 part, got {config.accumulate}")
     progress = progress or new_progress(algorithm)
     games: Sequence[Tokens] = []
     source: Sequence[Trajectory] | None = None
@@ -76,19 +84,44 @@ def fit(
     return progress
 
 
-def _step(algorithm: Algorithm, batch: Tokens, config: AlgorithmConfig, progress: Progress) -> Metrics:
+def _step(
+    algorithm: Algorithm, batch: Sequence[Tokens], config: AlgorithmConfig, progress: Progress
+) -> Metrics:
     learned = list(algorithm.learned().values())
     rate = _learning_rate(config, progress.gradient_steps)
     for group in progress.optimizer.param_groups:
         group["lr"] = rate
-    loss, metrics = algorithm.loss(batch.to(algorithm.lm.device))
-    progress.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    progress.optimizer.zero_grad(set_to_none=True)  # before the loss, which needs the room
+    metrics = _gradients(algorithm, batch, config.accumulate, processes())
+    algorithm.before_step(metrics)
     norm = nn.utils.clip_grad_norm_(learned, config.clip_norm or math.inf)
     progress.optimizer.step()
     algorithm.after_step()
     progress.gradient_steps += 1
-    return {"loss": loss.item(), **metrics, "gradient_norm": norm.item(), "learning_rate": rate}
+    return {**metrics, "gradient_norm": norm.item(), "learning_rate": rate}
+
+
+def _gradients(algorithm: Algorithm, batch: Sequence[Tokens], accumulate: int, all_of: Processes) -> Metrics:
+    """Give the learned parameters the gradients of `batch`; the loss and the metrics of the whole."""
+    metrics: Metrics = {}
+    count = accumulate * all_of.count
+    for number in range(all_of.number, count, all_of.count):
+        games = batch[number::count]
+        share = _actions(games) / _actions(batch)
+        # A process without games computes some, which count nothing, to have what the others have.
+        loss, found = algorithm.loss(stack(games or batch[:1]).to(algorithm.lm.device))
+        (loss * share).backward()
+        for key, value in {"loss": loss.item(), **found}.items():
+            metrics[key] = metrics.get(key, 0.0) + share * value
+    all_of.add_up([p.grad for p in algorithm.learned().values() if p.grad is not None])
+    sums = torch.tensor(list(metrics.values()), dtype=torch.float64)
+    all_of.add_up([sums])
+    return dict(zip(metrics, sums.tolist(), strict=True))
+
+
+def _actions(games: Sequence[Tokens]) -> int:
+    """Action tokens."""
+    return sum(int(game.is_action.sum()) for game in games)
 
 
 def _learning_rate(config: AlgorithmConfig, step: int) -> float:
@@ -109,7 +142,7 @@ def _pieces(games: Sequence[Tokens], config: AlgorithmConfig) -> list[Tokens]:
     ]
 
 
-def _minibatches(games: Sequence[Tokens], config: AlgorithmConfig, number: int) -> Iterator[Tokens]:
+def _minibatches(games: Sequence[Tokens], config: AlgorithmConfig, number: int) -> Iterator[list[Tokens]]:
     """`config.steps` batches: the games in a new order each time all have been seen."""
     rng = np.random.default_rng(np.random.SeedSequence([config.seed, number]))
     waiting: list[int] = []
@@ -117,7 +150,7 @@ def _minibatches(games: Sequence[Tokens], config: AlgorithmConfig, number: int) 
         while len(waiting) < min(config.batch_size, len(games)):
             waiting += rng.permutation(len(games)).tolist()
         chosen, waiting = waiting[: config.batch_size], waiting[config.batch_size :]
-        yield stack([games[i] for i in chosen])
+        yield [games[i] for i in chosen]
 
 
 def optimizer_state(progress: Progress, learned: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:

@@ -33,8 +33,9 @@ from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics
 from baselines.core.fit import Progress, fit, new_progress, optimizer_state, restore_optimizer
 from baselines.core.model import LM, load_base
 from baselines.core.policy import LMPolicy
+from baselines.core.processes import processes
 from baselines.core.registry import find_algorithm
-from baselines.core.runlog import Counters, Log, origin, prompt_tokens
+from baselines.core.runlog import Counters, Log, NoLog, origin, prompt_tokens
 from baselines.core.store import (
     checkpoint_folder,
     plain,
@@ -58,6 +59,8 @@ from lmrlgym import (
 from lmrlgym import __version__ as version
 
 _GAMES_A_SEED = 1_000_000
+_PARALLEL = 128
+"""Games that are played at once, by one process."""
 EVALUATION = "evaluation.parquet"
 
 
@@ -115,6 +118,7 @@ class Run:
         self.algorithm = build(name, training, config)
         self.progress = new_progress(self.algorithm)
         self.counters = Counters()
+        self.all = processes()
 
     def start(self) -> None:
         """Begin anew: the starting policy, and run.json."""
@@ -124,6 +128,10 @@ class Run:
         if start is not None:
             self.algorithm.lm.load_adapter(POLICY, start)
         self.algorithm.started()
+        if self.all.is_first:
+            self._write_record(start)
+
+    def _write_record(self, start: Path | None) -> None:
         lm = self.algorithm.lm
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(
@@ -186,9 +194,11 @@ class Run:
 
     def fit(self) -> Summary | None:
         """Train to the end, evaluate, and write the agent into the folder."""
-        log = Log(self.folder, self.progress.gradient_steps)
-        total = self.config.rounds * self.config.steps
-        bar = tqdm(total=total, initial=self.progress.gradient_steps, desc=self.folder.name, unit="step")
+        log = Log(self.folder, self.progress.gradient_steps) if self.all.is_first else NoLog()
+        bar = tqdm(
+            total=self.config.rounds * self.config.steps, initial=self.progress.gradient_steps,
+            desc=self.folder.name, unit="step", disable=not self.all.is_first,
+        )  # fmt: skip
         begin = time.perf_counter() - self.counters.seconds
 
         def on_step(number: int, metrics: Metrics) -> None:
@@ -203,16 +213,19 @@ class Run:
             if every and (progress.round % every == 0 or progress.round == self.config.rounds):
                 used = {f"used_{key}": value for key, value in dataclasses.asdict(self.counters).items()}
                 log.write("validation", progress.gradient_steps, {**self._validate()._asdict(), **used})
-            self._checkpoint()
+            if self.all.is_first:
+                self._checkpoint()
 
         fit(self.algorithm, self._rounds(log), self.config, on_step, self.progress, after_round)
         bar.close()
-        write_agent(self.algorithm, self.folder)
-        summary = self._evaluate(log) if self.training.repeats else None
+        if self.all.is_first:
+            write_agent(self.algorithm, self.folder)
+        self.all.wait()  # the others may want to read it
+        summary = self._evaluate(log) if self.training.repeats and self.all.is_first else None
         log.close()
         return summary
 
-    def _rounds(self, log: Log) -> Any:
+    def _rounds(self, log: Log | NoLog) -> Any:
         if self.data is not None:
             return lambda number: self.data
 
@@ -226,15 +239,19 @@ class Run:
         return played
 
     def _play(self, games: int, seed: int) -> list[Trajectory]:
-        return rollout(
-            self.training.env, self.algorithm.policy(), games, seed=seed,
-            parallel=min(games, 128), env_kwargs=self.training.env_kwargs,
+        """Games, shared by the processes; each is as wide as one alone, so that they are the same."""
+        width = min(games, _PARALLEL)
+        seeds = self.all.own(range(seed, seed + games))
+        own = rollout(
+            self.training.env, self.algorithm.policy(width=width), len(seeds), seed=seeds,
+            parallel=width, env_kwargs=self.training.env_kwargs,
         )  # fmt: skip
+        return self.all.all(own)
 
     def _validate(self) -> Summary:
         return summarise(self._play(self.training.validation_games, Seeds.VALIDATION))
 
-    def _evaluate(self, log: Log) -> Summary:
+    def _evaluate(self, log: Log | NoLog) -> Summary:
         training = self.training
         games = evaluate(
             training.env, self.algorithm.policy(), repeats=training.repeats, episodes=training.episodes,
@@ -331,6 +348,9 @@ def build(name: str, training: Training, config: AlgorithmConfig) -> Algorithm:
 
 def _device(name: str) -> torch.device:
     if name == "auto":
+        own = processes().device
+        if own is not None:
+            return own
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.empty(0, device=name).device
@@ -370,6 +390,8 @@ def default_dataset(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
 def train(name: str, training: Training, config: AlgorithmConfig) -> Summary | None:
     """Train algorithm `name` and return its evaluation (None if `training.repeats` is 0).
 
+    Of several processes the first one evaluates; the others return None, before it has.
+
     Raises `ValueError` for a folder that already holds a run (unless it is resumed), an unknown
     algorithm, base or dataset.
     """
@@ -382,7 +404,9 @@ def train(name: str, training: Training, config: AlgorithmConfig) -> Summary | N
         run = Run(stored, dataclasses.replace(training, out=folder), config, folder)
         run.restore()
     else:
-        if (folder / "run.json").exists():
+        holds_run = (folder / "run.json").exists()
+        processes().wait()  # none writes before all have looked
+        if holds_run:
             raise ValueError(f"{folder} holds a run already: use --resume, or another --out")
         run = Run(name, training, config, folder)
         run.start()

@@ -108,6 +108,23 @@ class Log:
         self._board.close()
 
 
+class NoLog:
+    """The log of a process that does not write."""
+
+    def step(self, metrics: Metrics) -> None:
+        """As `Log`."""
+
+    def flush(self, gradient_steps: int) -> Metrics:
+        """As `Log`, of nothing."""
+        return {}
+
+    def write(self, kind: str, gradient_steps: int, values: Mapping[str, Any]) -> None:
+        """As `Log`."""
+
+    def close(self) -> None:
+        """As `Log`."""
+
+
 def _holds_still(line: str, keep: int) -> bool:
     """Whether a line of a log belongs to what a checkpoint after `keep` gradient steps knows of."""
     try:

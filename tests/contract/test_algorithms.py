@@ -23,6 +23,7 @@ from lmrlgym import Trajectory
 torch.set_num_threads(1)
 NAMES = algorithm_names()
 OVER_A_BASE = (
+    testing.check_parts,
     testing.check_silent_games,
     testing.check_update,
     testing.check_stepwise,
