@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, Values, said
 from baselines.core.model import LM, Caches, Head, mix_modules
 from baselines.core.tokens import ActionTokens, Tokens, action_tokens, final_states, return_bounds
 from lmrlgym import Trajectory
@@ -154,6 +154,13 @@ class ILQL(Algorithm):
             (self.v, self.v_target),
         ):
             mix_modules(source, target, share)
+
+    def values(self, batch: Tokens) -> Values:
+        """min(Q1, Q2) and V, by the online heads, which act."""
+        s = action_tokens(batch)
+        hidden, of = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
+        q = said(torch.minimum(self.q1(hidden), self.q2(hidden)), of, s.action)
+        return Values(q.value, self.v(hidden).squeeze(-1).index_select(0, of))
 
     def next_logits(self, ids: Tensor, mask: Tensor, caches: Caches) -> Tensor:
         """The cloned policy's log-probabilities plus beta min(Q1, Q2), by the online heads."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, Values, said
 from baselines.core.model import LM, Caches, Head
 from baselines.core.tokens import Tokens, action_tokens, returns_to_go
 from lmrlgym import Trajectory
@@ -114,6 +114,12 @@ class MCReturns(Algorithm):
     def started(self) -> None:
         """Q begins from the cloned policy's adapter."""
         self.lm.copy_adapter(POLICY, VALUE)
+
+    def values(self, batch: Tokens) -> Values:
+        """Q; there is no V."""
+        s = action_tokens(batch)
+        hidden, of = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
+        return Values(q=said(self.q(hidden), of, s.action).value)
 
     def next_logits(self, ids: Tensor, mask: Tensor, caches: Caches) -> Tensor:
         """The cloned policy's log-probabilities plus beta Q."""

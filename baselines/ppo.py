@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Values, said
 from baselines.core.model import LM, Head
 from baselines.core.tokens import Tokens, action_tokens, final_states, returns_to_go, stack
 from lmrlgym import Trajectory
@@ -208,6 +208,10 @@ class PPO(Algorithm):
         target, horizon = self.config.kl_target, self.config.kl_horizon
         if target > 0:
             self.kl_weight.fill_(adapted_kl_weight(float(self.kl_weight), kl, target, horizon, games))
+
+    def values(self, batch: Tokens) -> Values:
+        """V; there is no Q."""
+        return Values(v=self._log_prob_and_value(batch)[1])
 
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
         """L of the module's docstring."""

@@ -50,6 +50,7 @@ CORE = (
     "fit",
     "registry",
     "store",
+    "values",
     "runlog",
     "run",
     "demo",

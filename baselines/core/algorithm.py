@@ -57,6 +57,15 @@ class AlgorithmConfig:
     """longest utterance in tokens"""
 
 
+class Values(NamedTuple):
+    """What a critic says of the N tokens that were said; None: it has no such head."""
+
+    q: Tensor | None = None
+    """(N,) of the token said"""
+    v: Tensor | None = None
+    """(N,) of the state it was said in"""
+
+
 class Algorithm(nn.Module):
     """Subclasses set `Config` and write `loss`, and more where they differ from behaviour cloning.
 
@@ -96,6 +105,10 @@ class Algorithm(nn.Module):
 
     def after_step(self) -> None:
         """What follows a gradient step, such as moving target networks."""
+
+    def values(self, batch: Tokens) -> Values:
+        """What the critic says of the action tokens of a batch (B, T), in their order."""
+        return Values()
 
     def next_logits(self, ids: Tensor, mask: Tensor, caches: Caches) -> Tensor:
         """(B, V) logits to act with, after text that goes on by `ids` (see `LM.hidden`)."""

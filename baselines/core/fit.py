@@ -33,6 +33,8 @@ class Progress:
     optimizer: torch.optim.AdamW
     round: int = 0
     gradient_steps: int = 0
+    trained_tokens: int = 0
+    """Tokens of the games of all gradient steps, what they were answered included; padding is none."""
 
 
 def new_progress(algorithm: Algorithm) -> Progress:
@@ -78,6 +80,7 @@ def fit(
             raise ValueError(f"round {number} holds no action to learn from ({len(played)} games)")
         for batch in _minibatches(games, config, number):
             metrics = _step(algorithm, batch, config, progress)
+            progress.trained_tokens += sum(int((game.mask > 0).sum()) for game in batch)
             log(progress.gradient_steps, metrics)
         progress.round = number + 1
         after_round(progress)

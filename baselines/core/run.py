@@ -187,6 +187,7 @@ class Run:
         restore_agent(self.algorithm, folder)
         state = json.loads((folder / "state.json").read_text())
         self.progress.round, self.progress.gradient_steps = state["round"], state["gradient_steps"]
+        self.progress.trained_tokens = state.get("trained_tokens", 0)
         self.counters = Counters(**state["counters"])
         restore_optimizer(
             self.progress, self.algorithm.learned(), load_file(folder / "optimizer.safetensors")
@@ -211,7 +212,7 @@ class Run:
             bar.set_postfix({key: f"{means[key]:.3f}" for key in list(means)[:1]})
             every = self.training.validate_every
             if every and (progress.round % every == 0 or progress.round == self.config.rounds):
-                used = {f"used_{key}": value for key, value in dataclasses.asdict(self.counters).items()}
+                used = {f"used_{key}": value for key, value in self._used().items()}
                 log.write("validation", progress.gradient_steps, {**self._validate()._asdict(), **used})
             if self.all.is_first:
                 self._checkpoint()
@@ -224,6 +225,10 @@ class Run:
         summary = self._evaluate(log) if self.training.repeats and self.all.is_first else None
         log.close()
         return summary
+
+    def _used(self) -> dict[str, Any]:
+        """What the run has cost so far."""
+        return {**dataclasses.asdict(self.counters), "trained_tokens": self.progress.trained_tokens}
 
     def _rounds(self, log: Log | NoLog) -> Any:
         if self.data is not None:
@@ -279,7 +284,7 @@ class Run:
             "batch": self.config.batch_size,
             "learning_rate": self.config.learning_rate,
             **origin(),
-            **dataclasses.asdict(self.counters),
+            **self._used(),
             "peak_memory_bytes": peak_memory_bytes(lm.device),
             **{f"evaluation_{key}": value for key, value in summary._asdict().items()},
             "evaluation_prompt_tokens": prompts,
@@ -321,6 +326,7 @@ class Run:
             {
                 "round": self.progress.round,
                 "gradient_steps": self.progress.gradient_steps,
+                "trained_tokens": self.progress.trained_tokens,
                 "counters": dataclasses.asdict(self.counters),
             },
         )

@@ -34,6 +34,7 @@ COSTS = {
     "prompt tokens": "prompt_tokens",
     "agent tokens": "agent_tokens",
     "partner tokens": "partner_tokens",
+    "trained tokens": "trained_tokens",
     "environment steps": "environment_steps",
     "gradient steps": "gradient_steps",
     "seconds": "seconds",
@@ -61,7 +62,7 @@ class Row:
     costs: Mapping[str, float | None]
     """Means over the seeds; None where a log does not tell."""
     tokens_to_90: float | None
-    """Tokens read and said in learning until a validation scored 90; None: never, or never validated."""
+    """Tokens that gradient steps learned from until a validation scored 90; None: never, or not logged."""
     single_run: bool
 
 
@@ -208,9 +209,9 @@ def _tokens_to_90(runs: Mapping[int, Run]) -> float | None:
     found: list[float] = []
     for run in runs.values():
         reached = (
-            float(record.get("used_prompt_tokens", 0) + record.get("used_agent_tokens", 0))
+            float(record["used_trained_tokens"])
             for record in run.curve
-            if (run.score_at(record["return_mean"]) or 0.0) >= 90
+            if "used_trained_tokens" in record and (run.score_at(record["return_mean"]) or 0.0) >= 90
         )
         first = next(reached, None)
         if first is None:

@@ -214,3 +214,12 @@ def test_a_training_that_is_over_does_nothing_more(base: Base) -> None:
     done = replace(new_progress(algorithm), round=config.rounds)
     fit(algorithm, lambda number: example_games(), config, lambda step, metrics: None, done)
     assert algorithm.batches == []
+
+
+def test_the_tokens_learned_from_are_those_of_the_games_without_their_padding(base: Base) -> None:
+    config = small_config(bc.BC, rounds=1, steps=2, batch_size=8)  # all games, twice
+    algorithm, data = bc.BC(LM(base), config, None), example_games()
+    progress = fit(algorithm, lambda number: data, config, lambda step, metrics: None)
+    ids = [algorithm.encoder.turn(turn) for game in data for turn in game.turns]
+    assert len(data) == 8
+    assert progress.trained_tokens == 2 * sum(map(len, ids))
