@@ -25,6 +25,7 @@ VERBS = {
     "demo": "train and compare the five agents on the maze",
     "sweep": "train every algorithm on every environment with every seed",
     "compare": "whether one agent is better than another, by training seeds",
+    "report": "a page on runs: scores, comparisons, curves, costs and transcripts",
 }
 """verb -> what it does; its module is `lmrlgym.commands.<verb>` (`_` for `-`): `main(argv) -> exit code`."""
 

@@ -111,14 +111,19 @@ def compare(runs: Sequence[Run]) -> Comparison:
     if not runs:
         raise ValueError("there is no run with a result to compare")
     _check_versions(runs)
+    named = grouped(runs)
+    for name, setups in named.items():
+        _check_same(name, [run for seeds in setups.values() for run in seeds.values()])
+    rows = [_row(name, setup, found) for name, setups in named.items() for setup, found in setups.items()]
+    return Comparison(tuple(rows), tuple(_verdicts(named)), _overall(named))
+
+
+def grouped(runs: Sequence[Run]) -> dict[str, dict[str, dict[int, Run]]]:
+    """Environment -> setup, as it is called -> its runs by seed. Raises `ValueError` for two of one seed."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.environment, []).append(run)
-    named = {name: _by_setup(group) for name, group in groups.items()}
-    for name, group in groups.items():
-        _check_same(name, group)
-    rows = [_row(name, setup, found) for name, setups in named.items() for setup, found in setups.items()]
-    return Comparison(tuple(rows), tuple(_verdicts(named)), _overall(named))
+    return {name: _by_setup(group) for name, group in groups.items()}
 
 
 def _check_versions(runs: Sequence[Run]) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 from lmrlgym.dataset import Dataset
 from lmrlgym.references import normalise
 
+EVALUATION = "evaluation.parquet"
+"""The games of the final evaluation in a run folder."""
 Key = tuple[str, int]
 """(task, seed) of a game; the task is "" where the seed draws it."""
 _OWN_TO_A_RUN = (
@@ -52,6 +54,8 @@ class Run:
     """The return of every game of the evaluation that its partner did not break."""
     planned: frozenset[Key]
     """All games of the evaluation."""
+    played: tuple[Mapping[str, Any], ...] = ()
+    """The games played in learning, round by round."""
 
     @property
     def mean(self) -> float:
@@ -61,8 +65,7 @@ class Run:
     @property
     def environment(self) -> str:
         """Id and keywords, as one text."""
-        keywords = ", ".join(f"{key}={value}" for key, value in sorted(self.env_kwargs.items()))
-        return f"{self.env_id} ({keywords})" if keywords else self.env_id
+        return environment_name(self.env_id, self.env_kwargs)
 
     def score(self) -> float | None:
         """The mean on the scale of 0 (random) to 100 (best); None without references."""
@@ -78,11 +81,27 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Unfinished:
+    """A run without a result: killed, failed, or still under way."""
+
+    folder: Path
+    environment: str
+    """Id and keywords; "" if run.json does not tell."""
+    label: str
+    seed: int | None
+    why: str
+    """How far it came."""
+    log: tuple[Mapping[str, Any], ...]
+    """Its whole records."""
+
+
+@dataclass(frozen=True)
 class Found:
     """What was found in folders: the runs, and one line for each that was left out or damaged."""
 
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
+    unfinished: tuple[Unfinished, ...] = ()
 
 
 def find_runs(paths: Sequence[Path]) -> Found:
@@ -93,6 +112,7 @@ def find_runs(paths: Sequence[Path]) -> Found:
     """
     runs: list[Run] = []
     notes: list[str] = []
+    unfinished: list[Unfinished] = []
     for path in paths:
         folders = _run_folders(path)
         if not folders:
@@ -103,9 +123,10 @@ def find_runs(paths: Sequence[Path]) -> Found:
                 notes.append(f"{folder}: the log is cut, {lost} bytes after its last whole line are lost")
             if not records or records[-1].get("kind") != "result":
                 notes.append(f"{folder}: no result, left out")
+                unfinished.append(_unfinished(folder, records))
             else:
                 runs.append(_run(folder, records))
-    return Found(tuple(runs), tuple(notes))
+    return Found(tuple(runs), tuple(notes), tuple(unfinished))
 
 
 def _run_folders(path: Path) -> list[Path]:
@@ -118,6 +139,27 @@ def _run_folders(path: Path) -> list[Path]:
         if not is_start and not any(outer in folder.parents for outer in found):
             found.append(folder)
     return found
+
+
+def environment_name(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
+    """Id and keywords, as one text."""
+    keywords = ", ".join(f"{key}={value}" for key, value in sorted(env_kwargs.items()))
+    return f"{env_id} ({keywords})" if keywords else env_id
+
+
+def _unfinished(folder: Path, records: Sequence[dict[str, Any]]) -> Unfinished:
+    last = records[-1] if records else {}
+    why = "no line in its log"
+    if last:
+        why = f'its log ends with "{last.get("kind")}" at gradient step {last.get("gradient_steps")}'
+    try:
+        asked = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        training = asked["training"]
+        name = environment_name(training["env"], training["env_kwargs"])
+        label, seed = training.get("label") or asked["algorithm"], int(asked["config"]["seed"])
+    except (ValueError, KeyError, TypeError) as error:
+        return Unfinished(folder, "", "", None, f"run.json is damaged ({error}); {why}", tuple(records))
+    return Unfinished(folder, name, label, seed, why, tuple(records))
 
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -159,6 +201,7 @@ def _run(folder: Path, records: Sequence[dict[str, Any]]) -> Run:
             data=data.get("sha256", ""),
             result=result,
             curve=tuple(record for record in records if record["kind"] == "validation"),
+            played=tuple(record for record in records if record["kind"] == "rollout"),
             returns=returns,
             planned=planned,
         )
@@ -167,9 +210,9 @@ def _run(folder: Path, records: Sequence[dict[str, Any]]) -> Run:
 
 
 def _games(folder: Path) -> tuple[dict[Key, float], frozenset[Key]]:
-    path = folder / "evaluation.parquet"
+    path = folder / EVALUATION
     if not path.is_file():
-        raise ValueError(f"{folder} has no evaluation.parquet: its games are needed to pair them")
+        raise ValueError(f"{folder} has no {EVALUATION}: its games are needed to pair them")
     games = Dataset.load(path)
     keys = [(str(game.options.get("task", "")), int(game.seed or 0)) for game in games]
     whole = {

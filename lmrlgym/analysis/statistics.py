@@ -108,6 +108,35 @@ def _bootstrapped(
     return float(found.low), float(found.high)
 
 
+class Profile(NamedTuple):
+    """Shares of scores above each threshold, with pointwise 95 % bands; NaN bands of single seeds."""
+
+    share: Values
+    low: Values
+    high: Values
+
+
+def performance_profile(strata: Sequence[Values], thresholds: Values, seed: int = 0) -> Profile:
+    """The share of scores (one stratum an environment, one score a seed) above each threshold.
+
+    Bands are percentiles of 2,000 bootstraps over seeds, stratified (arXiv 2108.13264, sec. 4.2).
+    """
+    strata, thresholds = [np.asarray(each, float) for each in strata], np.asarray(thresholds, float)
+    share = _above(np.concatenate(strata)[None], thresholds)[0]
+    if min(map(len, strata)) < 2:
+        nothing = np.full(len(thresholds), math.nan)
+        return Profile(share, nothing, nothing)
+    rng = np.random.default_rng(seed)
+    drawn = [each[rng.integers(len(each), size=(2_000, len(each)))] for each in strata]
+    low, high = np.percentile(_above(np.concatenate(drawn, axis=1), thresholds), [2.5, 97.5], axis=0)
+    return Profile(share, low, high)
+
+
+def _above(scores: Values, thresholds: Values) -> Values:
+    """(K, n) scores -> (K, T) shares above the thresholds."""
+    return np.stack([(scores > threshold).mean(axis=1) for threshold in thresholds], axis=1)
+
+
 def paired_p_value(differences: Values, seed: int = 0) -> float:
     """Two-sided sign-flip permutation test of mean 0: exact up to `EXACT_SEEDS` pairs; NaN for none."""
     from scipy.stats import permutation_test
