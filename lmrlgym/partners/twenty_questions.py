@@ -68,13 +68,15 @@ def understood(question: str) -> Truth | None:
     """Of which objects `question` is true, and of which it may be; None if it is not understood."""
     if len(question) > _LONGEST:
         return None
-    text = reading.plain(question)
     found = None
-    for sentence in re.split(r"[.?!;\n]", text):
+    for sentence in _SENTENCE_END.split(reading.plain(question)):
         read = _sentence(sentence.strip())
         if read is not None:
             found = read
     return found
+
+
+_SENTENCE_END = re.compile(r"[.?!;\n]")
 
 
 # ---- a sentence ----
@@ -106,6 +108,12 @@ _TAGS = re.compile(
     r"(?:what|that|which) you are (?:thinking|talking) (?:of|about)|the (?:answer|object|word|"
     r"secret|secret object)))+$"
 )
+_LAST_OF_TAGS = frozenset((
+    "right", "correct", "yes", "no", "not", "it", "that", "true", "they", "then", "please", "though",
+    "maybe", "perhaps", "something", "anything", "similar", "else", "so", "etc", "example", "instance",
+    "chance", "exactly", "speaking", "of", "about", "answer", "object", "word", "secret",
+))  # fmt: skip
+"""A tag ends in one of these."""
 _SUBJECTS = re.compile(
     r"\b(?:(?:the|this|that|your|our|said) (?:(?:hidden|secret|mystery|mysterious|"
     r"chosen) )?(?:object|item|thing|word|"
@@ -114,28 +122,46 @@ _SUBJECTS = re.compile(
     r"mind| in question)?|what you are (?:thinking|talking) (?:of|about)|whatever it is|he|she|they|"
     r"them|these|those)\b"
 )
+_SUBJECT_WORDS = frozenset((
+    "object", "item", "thing", "word", "answer", "product", "entity", "subject", "what", "whatever",
+    "he", "she", "they", "them", "these", "those",
+))  # fmt: skip
+"""A subject is or holds one of these."""
+_ASKS_FOR_YES = re.compile(
+    r"^(is|are|does|do|can|could|would|was|has|did|will|should) not (it|you|people|they|we)\b"
+)
 _OPEN = re.compile(
     r"^(?:what|which|where|when|why|who|whom|whose|how|describe|name|list|explain|tell|give)\b"
 )
 
 
 def _sentence(text: str) -> Truth | None:
-    text = _FILLERS.sub("", text)
-    text = _TAGS.sub("", text).strip(" ,")
+    if filler := _FILLERS.match(text):
+        text = text[filler.end() :]
+    words = text.split()
+    if words and words[-1] in _LAST_OF_TAGS:
+        text = _TAGS.sub("", text)
+    text = text.strip(" ,")
     if not text or _OPEN.match(text):
         return None
-    text = _SUBJECTS.sub("it", text)
-    # "Isn't it small?" expects a yes of what is small.
-    text = re.sub(
-        r"^(is|are|does|do|can|could|would|was|has|did|will|should) not (it|you|people|they|we)\b",
-        r"\1 \2",
-        text,
-    )
+    if not _SUBJECT_WORDS.isdisjoint(reading.bag(text)):
+        text = _SUBJECTS.sub("it", text)
+    return _bare_sentence(text)
+
+
+@lru_cache(_CACHED)
+def _bare_sentence(text: str) -> Truth | None:
+    """A sentence without what introduces and ends it, whose subject is "it"."""
+    words = reading.bag(text)
+    if "not" in words:
+        # "Isn't it small?" expects a yes of what is small.
+        text = _ASKS_FOR_YES.sub(r"\1 \2", text)
     if (known := negated_phrase(text.split())) is not None:
         return known
-    if (parted := _EXCEPT.split(text, maxsplit=1))[1:]:
+    may_except = any(piece in text for piece in _EXCEPT_PIECES)
+    if may_except and (parted := _EXCEPT.split(text, maxsplit=1))[1:]:
         return _all_but(*parted)
-    found = of_the_name(text) or superlative(text)
+    found = of_the_name(text, words) or superlative(text, words)
     if found is not None:
         return found
     measured = measured_part(text)
@@ -147,6 +173,8 @@ _EXCEPT = re.compile(
     r"(?:but|and|yet) (?:is|are|does|do|can|has|it is|it does|it can)? ?not|without|"
     r"other than|besides|apart from|aside from|except(?: for)?)\b"
 )
+_EXCEPT_PIECES = ("not", "without", "other than", "besides", "apart from", "aside from", "except")
+"""A text without any of these holds no exception."""
 
 
 def _all_but(wanted: str, unwanted: str) -> Truth | None:
@@ -169,7 +197,7 @@ _MEASURE_WORDS = re.compile(
 
 def _with_the_rest(first: Truth, rest: str, is_negated: bool) -> Truth:
     """A measure, and what else the question asks for."""
-    words = [w for w in _MEASURE_WORDS.sub(" ", rest).split() if w not in reading.words_of("negations")]
+    words = reading.without_negations(_MEASURE_WORDS.sub(" ", rest).split())
     first = ~first if is_negated else first
     if not any(not reading.is_mark(root) for root in reading.content(words)):
         return first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from lmrlgym.partners import twenty_questions_words as reading
@@ -14,19 +14,24 @@ _NONE = Truth(0, 0)
 _LONGEST_PHRASE = 7
 _MOST_WORDS = 14
 """More words than these are not put together from phrases."""
-_GUESS = re.compile(
-    r"^(?:(?:is|are|was|were|could|can|might|may|would|will|must|should|be|it|this|that|being|"
-    r"actually|really|just|"
-    r"maybe|by|any|chance|something|one|thing|object|sure|definitely|simply|possibly|probably|"
-    r"perhaps|like|called|"
-    r"considered|known|as|to|also|usually|basically|say|then|there|do|you|mean)\s+)*"
-    r"(?P<article>(?:(?:an?|the|some|any|my|your|another|ones)\s+)*)"
-    r"(?:(?:kinds?|types?|sorts?|forms?|pieces?|pairs?|sets?|slices?|bunch|bits?|items?|sheets?|"
-    r"bottles?|tubes?|sticks?|"
-    r"blocks?|bags?|breeds?|brands?|varieties|variety|species|style|models?|stalks?|heads?|ears?|"
-    r"bodies|body) of )*"
-    r"(?:(?:an?|the|some|two)\s+)?(?P<named>.+)$"
-)
+_BEFORE_GUESS = frozenset((
+    "is", "are", "was", "were", "could", "can", "might", "may", "would", "will", "must", "should", "be",
+    "it", "this", "that", "being", "actually", "really", "just", "maybe", "by", "any", "chance",
+    "something", "one", "thing", "object", "sure", "definitely", "simply", "possibly", "probably",
+    "perhaps", "like", "called", "considered", "known", "as", "to", "also", "usually", "basically",
+    "say", "then", "there", "do", "you", "mean",
+))  # fmt: skip
+_ARTICLES = frozenset((
+    "a", "an", "the", "some", "any", "my", "your", "another", "ones",
+))  # fmt: skip
+_COUNTERS = frozenset((
+    "kind", "kinds", "type", "types", "sort", "sorts", "form", "forms", "piece", "pieces", "pair",
+    "pairs", "set", "sets", "slice", "slices", "bunch", "bit", "bits", "item", "items", "sheet",
+    "sheets", "bottle", "bottles", "tube", "tubes", "stick", "sticks", "block", "blocks", "bag", "bags",
+    "breed", "breeds", "brand", "brands", "varieties", "variety", "species", "style", "model", "models",
+    "stalk", "stalks", "head", "heads", "ear", "ears", "bodies", "body",
+))  # fmt: skip
+_SECOND_ARTICLES = frozenset(("a", "an", "the", "some", "two"))
 
 
 # ---- clauses ----
@@ -35,7 +40,7 @@ _GUESS = re.compile(
 def clause(text: str) -> Truth | None:
     """A sentence, or a part of one, without measures."""
     words = [word for word in text.split() if word != ","]
-    parts = _split(text)
+    parts = [] if _JOINTS.isdisjoint(reading.bag(text)) else _split(text)
     if len(parts) > 1:
         # "Bread and butter" is one thing, "black or white" two.
         reads = (_joined, _direct) if any(part.joint == "or" for part in parts) else (_direct, _joined)
@@ -46,11 +51,14 @@ def clause(text: str) -> Truth | None:
     return None if whole is None else whole[0]
 
 
+_JOINTS = frozenset(("or", "and", "but", "nor", ","))
+
+
 def _direct(parts: Sequence[_Part]) -> Truth | None:
     """A question with "or" or "and" that as a whole is a guess or a phrase."""
     words = [word for part in parts for word in part.words]
     is_negated = reading.is_negated(words)
-    words = [word for word in words if word not in reading.words_of("negations")]
+    words = reading.without_negations(words)
     guess = _guess(words)
     found = guess[0] if guess is not None else _lookup(reading.content(words))
     return None if found is None else ~found if is_negated else found
@@ -86,8 +94,7 @@ def _split(text: str) -> list[_Part]:
 
 def _joined(parts: Sequence[_Part]) -> Truth | None:
     """All parts; `not` in the first turns the whole round, in a later one only that."""
-    negations = reading.words_of("negations")
-    stripped = [[word for word in part.words if word not in negations] for part in parts]
+    stripped = [reading.without_negations(part.words) for part in parts]
     first = stripped[0]
     found = _read_part(first, [], stripped[1])
     if found is None:
@@ -125,7 +132,7 @@ def _read_part(words: list[str], before: list[str], after: list[str]) -> Truth |
 def _simple(words: list[str]) -> tuple[Truth, bool] | None:
     """What is asked without joints, and whether every word was read; None if too little was."""
     is_negated = reading.is_negated(words)
-    words = [word for word in words if word not in reading.words_of("negations")]
+    words = reading.without_negations(words)
     found = _guess(words) or _covered(words)
     if found is None:
         return None
@@ -133,17 +140,29 @@ def _simple(words: list[str]) -> tuple[Truth, bool] | None:
 
 
 def _guess(words: list[str]) -> tuple[Truth, bool] | None:
-    match = _GUESS.match(" ".join(words))
-    if match is None:
+    """ "Is it", articles, counters ("a pair of"), and a name; the last word is always of the name."""
+    last, at = len(words) - 1, 0
+    if last < 0:
         return None
-    name = match["named"]
-    if name in ("orange", "gold", "silver") and not match["article"]:
+    while at < last and words[at] in _BEFORE_GUESS:
+        at += 1
+    articles_at = at
+    while at < last and words[at] in _ARTICLES:
+        at += 1
+    has_article = at > articles_at
+    while at + 1 < last and words[at + 1] == "of" and words[at] in _COUNTERS:
+        at += 2
+    if at < last and words[at] in _SECOND_ARTICLES:
+        at += 1
+    name = " ".join(words[at:])
+    if name in ("orange", "gold", "silver") and not has_article:
         return None
+    guesses, elsewhere = _guesses(), _elsewhere()
     for form in (name, name.removesuffix("s"), name.removesuffix("es")):
-        if form in _guesses():
-            return _guesses()[form], True
-    is_noun = bool(match["article"]) or len(words) == 1 or words[0] == "are"
-    if is_noun and (name in _elsewhere() or name.removesuffix("s") in _elsewhere()):
+        if form in guesses:
+            return guesses[form], True
+    is_noun = has_article or len(words) == 1 or words[0] == "are"
+    if is_noun and (name in elsewhere or name.removesuffix("s") in elsewhere):
         return _NONE, True
     return None
 
@@ -185,6 +204,10 @@ class _Lexicon(NamedTuple):
     """Single words that are left of phrases without their light words."""
     negated: dict[Key, Truth]
     """The words without marks of a phrase with `not` or `without` in it -> what the phrase says."""
+    cores: frozenset[Key]
+    """The words of phrases that are neither marks nor light."""
+    company: dict[str, Key]
+    """Such a word -> all those that stand in a phrase with it."""
 
 
 @cache
@@ -211,7 +234,12 @@ def _lexicon() -> _Lexicon:
     for key, said in negated.items():
         # "Not silent" says what is silent.
         whole.setdefault(key, ~said)
-    return _Lexicon(whole, bare, weak, negated)
+    cores = frozenset(_core(key) for key in (*whole, *bare))
+    company: dict[str, Key] = {}
+    for core in cores:
+        for root in core:
+            company[root] = company.get(root, core) | core
+    return _Lexicon(whole, bare, weak, negated, cores, company)
 
 
 def _phrases() -> Iterator[tuple[list[str], Truth]]:
@@ -227,11 +255,11 @@ def _phrases() -> Iterator[tuple[list[str], Truth]]:
 
 
 def _unmarked(roots: Iterable[str]) -> Key:
-    return frozenset(root for root in roots if not reading.is_mark(root))
+    return frozenset([root for root in roots if not reading.is_mark(root)])
 
 
 def _core(roots: Iterable[str]) -> Key:
-    return frozenset(root for root in roots if not reading.is_light(root) and not reading.is_mark(root))
+    return frozenset([root for root in roots if _cost_unread(root) == 1])
 
 
 def negated_phrase(words: Sequence[str]) -> Truth | None:
@@ -241,17 +269,20 @@ def negated_phrase(words: Sequence[str]) -> Truth | None:
     return _lexicon().negated.get(_unmarked(reading.content(words)))
 
 
-def _lookup(roots: Sequence[str], *, is_weak: bool = False) -> Truth | None:
+@lru_cache(1 << 15)
+def _lookup(roots: tuple[str, ...], *, is_weak: bool = False) -> Truth | None:
     """What a phrase of these roots says; marks, and then light words, may be left out.
 
     `is_weak`: also if one word is left of the phrase, and no phrase is that word.
     """
     lexicon = _lexicon()
+    core = _core(roots)
+    if core not in lexicon.cores:
+        return None
     for kept in _fewer(roots):
         found = lexicon.whole.get(kept)
         if found is not None:
             return found
-    core = _core(roots)
     if not core or (core in lexicon.weak and not is_weak):
         return None
     for found in (lexicon.bare.get(_unmarked(roots)), lexicon.whole.get(core), lexicon.bare.get(core)):
@@ -278,12 +309,9 @@ class _Cover(NamedTuple):
     read: int
 
 
+@lru_cache(1 << 15)
 def _cost_unread(root: str) -> float:
     return 0.0 if reading.is_mark(root) else 0.01 if reading.is_light(root) else 1.0
-
-
-def _says_something(roots: Sequence[str]) -> bool:
-    return not all(reading.is_light(root) or reading.is_mark(root) for root in roots)
 
 
 def _covered(words: list[str]) -> tuple[Truth, bool] | None:
@@ -301,19 +329,36 @@ def _covered(words: list[str]) -> tuple[Truth, bool] | None:
     return None if said is None else (said, True)
 
 
-def _cover(roots: Sequence[str]) -> _Cover | None:
+def _earliest(roots: Sequence[str], costs: Sequence[float], end: int) -> int:
+    """Where a phrase that ends before `end` may begin: all its words must stand together in some phrase."""
+    company = _lexicon().company
+    together: Key | None = None
+    first = end
+    while first > max(0, end - _LONGEST_PHRASE):
+        root = roots[first - 1]
+        if costs[first - 1] == 1:
+            if root not in company or (together is not None and root not in together):
+                break
+            together = company[root] if together is None else together & company[root]
+        first -= 1
+    return first
+
+
+def _cover(roots: tuple[str, ...]) -> _Cover | None:
     """The phrases that leave fewest words unread, and of those the fewest; None if too much is unread."""
     best: list[_Cover] = [_Cover(0, (), 0)]
+    costs = [_cost_unread(root) for root in roots]
     for end in range(1, len(roots) + 1):
-        last = roots[end - 1]
         before = best[end - 1]
-        options = [before._replace(unread=before.unread + _cost_unread(last))]
-        for start in range(max(0, end - _LONGEST_PHRASE), end):
+        least = _Cover(before.unread + costs[end - 1], before.phrases, before.read)
+        for start in range(_earliest(roots, costs, end), end):
             said = _lookup(roots[start:end])
-            if said is not None and _says_something(roots[start:end]):
-                left = best[start]
-                options.append(_Cover(left.unread, (*left.phrases, said), left.read + end - start))
-        best.append(min(options, key=lambda cover: (cover.unread, len(cover.phrases))))
+            if said is None or max(costs[start:end]) < 1:
+                continue  # light words and marks by themselves say nothing
+            left = best[start]
+            if (left.unread, len(left.phrases) + 1) < (least.unread, len(least.phrases)):
+                least = _Cover(left.unread, (*left.phrases, said), left.read + end - start)
+        best.append(least)
     found = best[-1]
     too_little = not found.phrases or (found.unread >= 1 and found.unread > found.read / 2)
     return None if too_little else found

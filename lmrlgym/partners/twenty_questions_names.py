@@ -21,6 +21,13 @@ _LETTERS = re.compile(
 )
 
 
+_SPELLED = frozenset((
+    "letter", "letters", "syllable", "syllables", "word", "words", "vowel", "consonant", "start",
+    "starts", "starting", "begin", "begins", "beginning", "end", "ends", "ending",
+))  # fmt: skip
+"""The patterns above need one of these."""
+
+
 @cache
 def _names() -> tuple[str, ...]:
     from lmrlgym.envs.twenty_questions import things
@@ -28,8 +35,13 @@ def _names() -> tuple[str, ...]:
     return tuple(thing.name.lower() for thing in things())
 
 
-def of_the_name(text: str) -> Truth | None:
-    """Questions for the letters of the name: the first variant, blanks not counted."""
+def of_the_name(text: str, words: frozenset[str]) -> Truth | None:
+    """Questions for the letters of the name: the first variant, blanks not counted.
+
+    `words` are those of the text.
+    """
+    if _SPELLED.isdisjoint(words):
+        return None
     names = _names()
     if match := _LETTER.search(text):
         how, letter = match["how"] or match["how2"], match["letter"] or match["letter2"]
@@ -68,11 +80,12 @@ _MEASURE_OF = {
     "lightest": (2, -1), "longest": (0, 1), "shortest": (0, -1), "fastest": (4, 1), "slowest": (4, -1),
     "most expensive": (3, 1), "cheapest": (3, -1),
 }  # fmt: skip
+_SUPERLATIVES = frozenset(name.split()[-1] for name in _MEASURE_OF)
 
 
-def superlative(text: str) -> Truth | None:
+def superlative(text: str, words: frozenset[str]) -> Truth | None:
     """The largest, fastest, ... of the objects that the rest of the question is true of."""
-    match = _MOST.search(text)
+    match = None if _SUPERLATIVES.isdisjoint(words) else _MOST.search(text)
     if match is None:
         return None
     rest = re.sub(

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
+from lmrlgym.partners.twenty_questions_words import bag
+
 
 class Truth(NamedTuple):
     """Of which objects something is true (`sure`), and of which it may be (`may`, those included)."""
@@ -137,11 +139,16 @@ def _containers() -> dict[str, tuple[float, float]]:
     }
 
 
+_FITTING = (
+    "fit|fits|fitting|fitted|put|carry|carried|keep|kept|place|placed|go|slip|squeeze|store|stored|stuff"
+)
+
+
 @cache
 def _fits() -> re.Pattern[str]:
     names = "|".join(sorted(_containers(), key=len, reverse=True))
     return re.compile(
-        r"\b(?:fits?|fitting|fitted|put|carry|carried|keep|kept|placed?|go|slip|squeeze|stored?|stuff)\b"
+        rf"\b(?:{_FITTING})\b"
         r"(?: \w+){0,3}? (?:in|inside|into|within|through|under|on) (?:the (?:size|inside) of )?"
         rf"{_DETERMINERS}(?:\w+ )?({names})s?\b"
     )
@@ -159,6 +166,7 @@ _MORE = (
     r"costlier|higher"
 )
 _LESS = r"smaller|tinier|lighter|shorter|thinner|narrower|slower|less expensive|cheaper|littler"
+_DIRECTIONS = rf"{_MORE}|{_LESS}|more|less|over|under|above|below|at least|at most|up to|exceed|exceeds|fewer"
 _COLUMNS = (
     (
         "length_cm",
@@ -212,8 +220,7 @@ def _units() -> dict[str, tuple[str, float]]:
 def _quantities() -> re.Pattern[str]:
     units = "|".join(sorted(_units(), key=len, reverse=True))
     return re.compile(
-        rf"\b(?P<direction>{_MORE}|{_LESS}|more|less|over|under|above|below|at least|at most|up to|"
-        rf"exceeds?|fewer) "
+        rf"\b(?P<direction>{_DIRECTIONS}) "
         r"(?:than )?(?:about )?(?P<money>\$ ?)?"
         rf"(?P<number>(?:\d+(?:\.\d+)?|{_NUMBER_WORD})(?: (?:{_NUMBER_WORD}|of))*) ?(?P<unit>{units})?\b"
     )
@@ -221,11 +228,29 @@ def _quantities() -> re.Pattern[str]:
 
 def measured_part(text: str) -> tuple[Truth, str] | None:
     """What a plain question says about measures, and the text without it; None if nothing."""
-    for read in (_count, _quantity, _comparison, _likeness, _in_hand, _fitting):
-        found = read(text)
-        if found is not None:
+    words = bag(text)
+    for needed, read in _readers():
+        if not needed.isdisjoint(words) and (found := read(text)) is not None:
             return found
     return None
+
+
+@cache
+def _readers() -> tuple[tuple[frozenset[str], Callable[[str], tuple[Truth, str] | None]], ...]:
+    """What reads a measure, and words of which a text must hold one to be worth its patterns."""
+    hands = (
+        one + hand
+        for one in ("", "one", "single", "both", "two", "human", "persons", "of")
+        for hand in ("hand", "hands", "palm", "palms")
+    )
+    return (
+        (frozenset(part.split()[0] for part in _parts()), _count),
+        (frozenset(word.split()[0] for word in _DIRECTIONS.split("|")), _quantity),
+        (frozenset(("than", "weigh", "weighs", "cost", "costs", "worth")), _comparison),
+        (frozenset(("as", "size")), _likeness),
+        (frozenset(hands), _in_hand),
+        (frozenset(_FITTING.split("|")), _fitting),
+    )
 
 
 @cache

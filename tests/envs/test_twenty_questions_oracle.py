@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections import Counter
 
 import pytest
@@ -18,7 +19,19 @@ from lmrlgym.envs.twenty_questions import (
     rows_of,
     things,
 )
-from lmrlgym.partners.twenty_questions import NOT_UNDERSTOOD, ScriptedOracle, objects_asked_for
+from lmrlgym.partners import (
+    twenty_questions,
+    twenty_questions_lexicon,
+    twenty_questions_names,
+    twenty_questions_sizes,
+    twenty_questions_words,
+)
+from lmrlgym.partners.twenty_questions import (
+    NOT_UNDERSTOOD,
+    ScriptedOracle,
+    objects_asked_for,
+    understood,
+)
 from lmrlgym.resources import data_path
 
 NUMBERS = {thing.name: number for number, thing in enumerate(things())}
@@ -83,6 +96,38 @@ def test_at_least_95_percent_of_the_labelled_questions_are_answered_right(part: 
     right = [said_of(row["object"], row["question"]).replace("?", "no") == row["answer"] for row in rows]
     assert len(rows) >= at_least
     assert sum(right) / len(rows) >= 0.95
+
+
+class AllWords(frozenset[str]):
+    """Holds whatever one looks for."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def isdisjoint(self, _: object) -> bool:
+        return False
+
+
+def test_no_reading_depends_on_which_patterns_are_skipped(monkeypatch: pytest.MonkeyPatch):
+    # every third labelled question, in forms that hold tags, exceptions, lists and measures
+    questions = [row["question"].rstrip("?") for row in labelled("tune")[::3]]
+    texts = [frame.format(question) for question in questions for frame in ("{}?", "So, {} or not, right?")]
+    texts += [f"{one} but not {two}" for one, two in itertools.pairwise(questions[::4])]
+    skipping = [understood(text) for text in texts]
+    everything = AllWords()
+    monkeypatch.setattr(twenty_questions, "_LAST_OF_TAGS", everything)
+    monkeypatch.setattr(twenty_questions, "_SUBJECT_WORDS", everything)
+    monkeypatch.setattr(twenty_questions, "_EXCEPT_PIECES", ("",))
+    monkeypatch.setattr(twenty_questions_lexicon, "_JOINTS", everything)
+    monkeypatch.setattr(twenty_questions_names, "_SPELLED", everything)
+    monkeypatch.setattr(twenty_questions_names, "_SUPERLATIVES", everything)
+    readers = tuple((everything, read) for _, read in twenty_questions_sizes._readers())
+    monkeypatch.setattr(twenty_questions_sizes, "_readers", lambda: readers)
+    merged = tuple((("",), pattern, said) for _, pattern, said in twenty_questions_words._MERGED)
+    monkeypatch.setattr(twenty_questions_words, "_MERGED", merged)
+    twenty_questions._bare_sentence.cache_clear()
+    assert [understood(text) for text in texts] == skipping
+    twenty_questions._bare_sentence.cache_clear()
 
 
 # ---- one thing, many wordings ----
