@@ -3,7 +3,8 @@
 A game's file is one page, `docs/envs/<key>.md`: its module docstring, the class docstring of every
 id in it, its reference values and its shipped datasets. An algorithm's file is one page,
 `docs/algorithms/<name>.md`: its module docstring, every option with its default and help, and the
-line about expected results from `docs/algorithms/expected.json`. Both are found, not listed.
+line about expected results from `docs/algorithms/expected.json`. Both are found, not listed. `docs/scores.md`
+sets the paper's scores beside those that follow from its returns.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import gymnasium
 import lmrlgym
 from baselines.core.algorithm import Algorithm, AlgorithmConfig
 from baselines.core.registry import algorithm_names, find_algorithm
+from lmrlgym.analysis.published import AGENTS, TASKS, Cell, cells
 from lmrlgym.references import Reference, key_of, references
 from lmrlgym.resources import data_folder, replacing
 
@@ -31,7 +33,7 @@ MADE_FROM = "<!-- Made by `make docs` from {source}: edit that, not this page. -
 
 def pages() -> dict[Path, str]:
     """Every made page and what it holds."""
-    return {**env_pages(), **algorithm_pages()}
+    return {**env_pages(), **algorithm_pages(), DOCS / "scores.md": scores_page()}
 
 
 # ---- environments ----
@@ -175,6 +177,62 @@ def _texts_under_fields(kind: type[Any]) -> dict[str, str]:
     return texts
 
 
+# ---- the paper's scores ----
+
+
+def scores_page() -> str:
+    """Raw return, printed score and recomputed score of every agent of the paper."""
+    found = cells()
+    contradicting = [cell for cell in found if not cell.follows]
+    rows = [[task.name, *(_scored(cell) for cell in found if cell.task == task.name)] for task in TASKS]
+    scales = [
+        [task.name, *(f"{number:g}" for number in (task.scale.low, task.scale.average, task.scale.high))]
+        for task in TASKS
+    ]
+    listed = [
+        [
+            one.task,
+            one.agent,
+            one.raw,
+            one.printed,
+            f"{one.recomputed:.1f}",
+            f"{one.low:.1f} to {one.high:.1f}",
+        ]
+        for one in contradicting
+    ]
+    count = f"{len(contradicting)} of the {len(found)} printed scores do not follow"
+    return _page(
+        "`lmrlgym/analysis/published.py`",
+        "# The paper's scores",
+        f"{_SCORES} {count}; they are bold, and listed below.",
+        _table(["task", *AGENTS], rows),
+        "## What does not follow",
+        _table(["task", "agent", "return", "printed", "recomputed", "possible"], listed),
+        _SCORES_NOTES,
+        "## The constants",
+        _table(["task", "lowest (0)", "average of the data (50)", "highest (100)"], scales),
+    )
+
+
+_SCORES = (
+    "[arXiv 2311.18232](https://arxiv.org/abs/2311.18232) prints mean returns (table 4) and scores "
+    "made of them (table 2), by two slopes: `lmrl2023` of [data](data.md#scores). Each cell is the "
+    "return, the printed score and, in brackets, the score that follows from the return with the "
+    "paper's own constants. A score follows if a return that rounds to the printed one can give it."
+)
+_SCORES_NOTES = (
+    "The scores of 0 that GPT-4 has in both chess tasks are set by hand in the released code, its "
+    "60.4 in the partial maze belongs to a return of -71.04 there. The highest return of the partial "
+    "maze is not the highest: best play has -7.24. Car Dealer is left out, since neither its "
+    "constants nor its returns are printed; `normalise` refuses `lmrl2023` there."
+)
+
+
+def _scored(cell: Cell) -> str:
+    text = f"{cell.raw}: {cell.printed} ({cell.recomputed:.1f})"
+    return text if cell.follows else f"**{text}**"
+
+
 # ---- Markdown ----
 
 
@@ -197,7 +255,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def main() -> None:
     """Write every page and remove made pages whose source is gone."""
     made = pages()
-    for folder in {path.parent for path in made}:
+    for folder in {path.parent for path in made} - {DOCS}:
         folder.mkdir(exist_ok=True)
         for stale in set(folder.glob("*.md")) - set(made):
             stale.unlink()

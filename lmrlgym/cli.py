@@ -24,6 +24,7 @@ VERBS = {
     "replay": "play stored games again and compare",
     "demo": "train and compare the five agents on the maze",
     "sweep": "train every algorithm on every environment with every seed",
+    "ope": "estimate from a dataset what a player would earn",
     "compare": "whether one agent is better than another, by training seeds",
     "report": "a page on runs: scores, comparisons, curves, costs and transcripts",
 }

@@ -154,6 +154,9 @@ class SolverPolicy:
     def act(self, histories: Sequence[History], rngs: Sequence[Generator]) -> list[str | Action]:
         return [Action(self.solver.best(history), log_prob=0.0) if history else "" for history in histories]
 
+    def distribution(self, history: History) -> dict[str, float]:
+        return {self.solver.best(history): 1.0}
+
 
 def evaluate(
     env_id: str,

@@ -53,6 +53,7 @@ CORE = (
     "values",
     "runlog",
     "run",
+    "off_policy",
     "demo",
     "sweep",
     "pretrain",

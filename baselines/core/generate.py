@@ -7,6 +7,7 @@ number alone, so that what is said does not depend on the neighbours, nor on the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -85,6 +86,48 @@ class Sampler:
             some += [()] * (self.width - len(some))
             said += self._say(self._rows[number], some, rngs[begin : begin + self.width])
         return said[: len(prompts)]
+
+    @torch.no_grad()
+    def score(self, prompts: Sequence[tuple[int, ...]], said: Sequence[tuple[int, ...]]) -> list[float]:
+        """The log-probability of sampling `said[i]` after `prompts[i]`, by the passes that sampling makes.
+
+        -inf for what is not an utterance: without a stop at its end (and there alone) or too long. Positions
+        are games as in `sample`; one whose prompt is () gets 0.
+        """
+        assert self.width is not None, "how many games at once is said by `width`"
+        found: list[float] = []
+        for number, begin in enumerate(range(0, len(prompts), self.width)):
+            if number == len(self._rows):
+                self._rows.append(self._new_rows())
+            rest = self.width - len(prompts[begin : begin + self.width])
+            some = [*prompts[begin : begin + self.width], *[()] * rest]
+            found += self._score(self._rows[number], some, [*said[begin : begin + self.width], *[()] * rest])
+        return found[: len(prompts)]
+
+    def _score(self, rows: _Rows, prompts: list[tuple[int, ...]], said: list[tuple[int, ...]]) -> list[float]:
+        lengths = torch.tensor([len(text) for text in said], device=self.device)
+        longest = int(lengths.max())
+        tokens = torch.tensor([[*text, *[0] * (longest - len(text))] for text in said], device=self.device)
+        total = torch.zeros(len(said), dtype=torch.float64, device=self.device)
+        for at in range(longest):
+            running = lengths > at
+            scores = rows.begin(prompts) if at == 0 else rows.go_on(tokens[:, at - 1], running)
+            log_prob = scores.gather(1, tokens[:, at : at + 1])[:, 0].double()
+            if self.temperature == 0:
+                is_said = scores.argmax(dim=1) == tokens[:, at]
+                log_prob = torch.where(is_said, 0.0, -math.inf).double()
+            total += torch.where(running, log_prob, 0.0)
+        if longest:
+            rows.end([(*prompt, *text[:-1]) for prompt, text in zip(prompts, said, strict=True)])
+        return [
+            value if not prompt or self._is_utterance(text) else -math.inf
+            for value, prompt, text in zip(total.tolist(), prompts, said, strict=True)
+        ]
+
+    def _is_utterance(self, tokens: tuple[int, ...]) -> bool:
+        stops = [at for at, token in enumerate(tokens) if token in self.stops]
+        is_cut = not stops and len(tokens) == self.max_new_tokens
+        return is_cut or (stops == [len(tokens) - 1] and len(tokens) <= self.max_new_tokens)
 
     def _new_rows(self) -> _Rows:
         assert self.width is not None

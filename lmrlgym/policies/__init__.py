@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.random import Generator
 
 from lmrlgym.types import Action, History
+
+
+@runtime_checkable
+class KnowsDistribution(Protocol):
+    """A player that can tell how likely it is to say what it might."""
+
+    def distribution(self, history: History) -> Mapping[str, float]:
+        """How likely each utterance is after the turns it sees; those left out are never said."""
+        ...
 
 
 class DataPlayer:
@@ -43,10 +53,14 @@ class FrequencyPolicy:
         total = sum(weights.values())
         spoken = [text for text, weight in weights.items() if weight > 0]
         self._actions = [Action(text, log_prob=math.log(weights[text] / total)) for text in spoken]
+        self._chances = {text: weights[text] / total for text in spoken}
         self._bounds = np.cumsum([weights[text] / total for text in spoken])
 
     def act(self, histories: Sequence[History], rngs: Sequence[Generator]) -> list[str | Action]:
         return [self._drawn(rng) if history else "" for history, rng in zip(histories, rngs, strict=True)]
+
+    def distribution(self, history: History) -> Mapping[str, float]:
+        return self._chances
 
     def _drawn(self, rng: Generator) -> Action:
         i = int(np.searchsorted(self._bounds, rng.random(), side="right"))

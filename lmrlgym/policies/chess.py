@@ -30,6 +30,13 @@ class RandomPlayer:
             for history, rng in zip(histories, rngs, strict=True)
         ]
 
+    def distribution(self, history: History) -> dict[str, float]:
+        import chess
+
+        board = chess.Board(read_position(history[-1].text))
+        moves = list(board.legal_moves)
+        return {spoken_move(board.san(move)): 1 / len(moves) for move in moves}
+
 
 def _random_move(fen: str, rng: Generator) -> Action:
     import chess

@@ -53,6 +53,16 @@ class EndgamePlayer:
         probability = (1 - self.skill) / len(legal) + (self.skill / len(best) if move in best else 0.0)
         return Action(spoken_move(board.san(move)), log_prob=math.log(probability))
 
+    def distribution(self, history: History) -> dict[str, float]:
+        import chess
+
+        board = chess.Board(read_position(history[-1].text))
+        legal = list(board.legal_moves)
+        best = self._best(board) if self.skill else legal
+        share = (1 - self.skill) / len(legal)
+        chances = {move: share + self.skill / len(best) * (move in best) for move in legal}
+        return {spoken_move(board.san(move)): chance for move, chance in chances.items() if chance > 0}
+
     def _best(self, board: chess.Board) -> list[chess.Move]:
         """The moves that mate soonest; all legal ones if none does."""
         distances = distances_after(board)

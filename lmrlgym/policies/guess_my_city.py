@@ -10,7 +10,7 @@ guesses when one city is left, and in the last turns anyway.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 
 from numpy.random import Generator
@@ -97,10 +97,23 @@ class CityPlayer:
             self._say(history, rng) if history else "" for history, rng in zip(histories, rngs, strict=True)
         ]
 
-    def _say(self, history: History, rng: Generator) -> Action:
+    def distribution(self, history: History) -> dict[str, float]:
+        left, chosen = self._choice(history)
+        if not chosen:
+            cities, guesses = cities_in(left), guess_questions(self.compat)
+            return _spread((guesses[city], 1 / len(cities)) for city in cities)
+        asked = {id(question) for question in chosen}
+        share, skill = (1 - self.skill) / len(fact_questions()), self.skill / len(chosen)
+        return _spread((each, share + skill * (id(each) in asked)) for each in fact_questions())
+
+    def _choice(self, history: History) -> tuple[int, Sequence[Question]]:
+        """The cities that are left and what is asked of them; nothing where it is time to guess."""
         left = possible(history, self.compat) or possible((), self.compat)
         is_late = len(history) // 2 >= TURNS - self.last_guesses
-        chosen = () if is_late or left.bit_count() <= self.few else self.choose(left)
+        return left, () if is_late or left.bit_count() <= self.few else self.choose(left)
+
+    def _say(self, history: History, rng: Generator) -> Action:
+        left, chosen = self._choice(history)
         if not chosen:
             cities = cities_in(left)
             city = cities[int(rng.integers(len(cities)))]
@@ -111,6 +124,11 @@ class CityPlayer:
         is_chosen = any(question is one for one in chosen)
         probability = (1 - self.skill) / len(everything) + self.skill * is_chosen / len(chosen)
         return _worded(question, probability, rng)
+
+
+def _spread(chances: Iterable[tuple[Question, float]]) -> dict[str, float]:
+    """Each question's chance, over its wordings."""
+    return {text: p / len(question.texts) for question, p in chances if p > 0 for text in question.texts}
 
 
 def _worded(question: Question, probability: float, rng: Generator) -> Action:

@@ -75,6 +75,12 @@ class MazePlayer:
             self._move(history, rng) if history else "" for history, rng in zip(histories, rngs, strict=True)
         ]
 
+    def distribution(self, history: History) -> dict[str, float]:
+        here, cells = possible_cells(self.layout, history)
+        best, share = best_moves(here)[cells[0]], (1 - self.skill) / len(ACTIONS)
+        chances = {text: share + self.skill * (move == best) for move, text in enumerate(ACTIONS)}
+        return {text: chance for text, chance in chances.items() if chance > 0}
+
     def _move(self, history: History, rng: Generator) -> Action:
         here, cells = possible_cells(self.layout, history)
         best = best_moves(here)[cells[0]]

@@ -35,6 +35,10 @@ class ListedPlayer:
             for history, rng in zip(histories, rngs, strict=True)
         ]
 
+    def distribution(self, history: History) -> dict[str, float]:
+        commands = listed(history[-1].text)
+        return {f"{command}\n": 1 / len(commands) for command in commands}
+
 
 class ExpertPlayer:
     """Plays a shortest game."""
@@ -44,6 +48,9 @@ class ExpertPlayer:
 
     def act(self, histories: Sequence[History], rngs: Sequence[Generator]) -> list[str | Action]:
         return [Action(self.solver.best(history), log_prob=0.0) if history else "" for history in histories]
+
+    def distribution(self, history: History) -> dict[str, float]:
+        return {self.solver.best(history): 1.0}
 
 
 class HalfPlayer:
@@ -66,14 +73,22 @@ class HalfPlayer:
             for history, rng in zip(histories, rngs, strict=True)
         ]
 
+    def distribution(self, history: History) -> dict[str, float]:
+        commands, probabilities = self._chances(history)
+        likely = zip(commands, probabilities.tolist(), strict=True)
+        return {f"{command}\n": chance for command, chance in likely if chance > 0}
+
     def _command(self, history: History, rng: Generator) -> Action:
+        return _said(*self._chances(history), rng)
+
+    def _chances(self, history: History) -> tuple[Sequence[str], np.ndarray]:
         house, states = self.solver.game(history)
         near = self._near_knowledge(house, states, history)
         commands = admissible(house, view(house, states[-1]))
         knows = near if is_near(house, states[-1].room) else 1 - near
         probabilities = np.full(len(commands), (1 - knows) / len(commands))
         probabilities[commands.index(best_command(house, states[-1]))] += knows
-        return _said(commands, probabilities, rng)
+        return commands, probabilities
 
     def _near_knowledge(self, house: House, states: Sequence[State], history: History) -> float:
         """How likely it is, given its commands, that it is the near half that it knows."""

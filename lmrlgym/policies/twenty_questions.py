@@ -58,6 +58,13 @@ class Asker:
         mixed: np.ndarray = self.noise / len(costs) + (1 - self.noise) * weights / weights.sum()
         return mixed
 
+    def distribution(self, history: History) -> dict[str, float]:
+        chances: dict[str, float] = {}
+        for move, chance in zip(moves(), self.probabilities(history).tolist(), strict=True):
+            for text in move.texts:
+                chances[text] = chances.get(text, 0.0) + chance / len(move.texts)
+        return chances
+
     def _expected(self, left: np.ndarray) -> np.ndarray:
         """(moves,) c: over the objects that are left, the mean number of questions besides the last."""
         count = int(left.sum())

@@ -80,6 +80,10 @@ class WordlePlayer:
         probabilities[chosen] += self.skill / len(chosen)
         return probabilities
 
+    def distribution(self, history: History) -> dict[str, float]:
+        probabilities = self.probabilities(self.words.seen_in(history))
+        return {self.words.spoken[i]: float(probabilities[i]) for i in np.flatnonzero(probabilities)}
+
     def _guess(self, history: History, rng: Generator) -> Action:
         probabilities = self.probabilities(self.words.seen_in(history))
         sayable = np.flatnonzero(probabilities)
