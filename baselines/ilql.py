@@ -95,6 +95,7 @@ class ILQL(Algorithm):
 
     config: Config
     needs_policy = True
+    values_of = "best"
 
     def __init__(self, lm: LM, config: Config, context: int | None) -> None:
         super().__init__(lm, config, context)

@@ -89,6 +89,7 @@ class MCReturns(Algorithm):
 
     config: Config
     needs_policy = True
+    values_of = "data"
 
     def __init__(self, lm: LM, config: Config, context: int | None) -> None:
         super().__init__(lm, config, context)

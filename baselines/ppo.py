@@ -138,6 +138,7 @@ class PPO(Algorithm):
 
     config: Config
     needs_policy = True
+    values_of = "agent"
     looks_at_weights = True
 
     def __init__(self, lm: LM, config: Config, context: int | None) -> None:

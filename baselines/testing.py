@@ -61,6 +61,7 @@ def check_algorithm(algorithm: type[Algorithm] | str, base: str | Path | None = 
             check_loss(kind, model, context)
         check_parts(kind, model)
         check_silent_games(kind, model)
+        check_values(kind, model)
         check_update(kind, model)
         check_stepwise(kind, model)
         check_acting(kind, model)
@@ -243,6 +244,25 @@ def _step_in_parts(kind: type[Algorithm], base: Base, parts: int) -> tuple[Tenso
     fit(algorithm, lambda number: example_games(), config, lambda step, found: losses.append(found["loss"]))
     gradients = [p.grad.flatten() for p in algorithm.learned().values() if p.grad is not None]
     return torch.tensor(losses), torch.cat(gradients)
+
+
+def check_values(kind: type[Algorithm], base: Base) -> None:
+    """A critic says one finite number an action token, and `values_of` says whose return that is."""
+    algorithm = started(kind, base, small_config(kind))
+    batch = prepared(algorithm)
+    with torch.no_grad():
+        found = [values for values in algorithm.values(batch) if values is not None]
+    count = int(batch.is_action.sum())
+    for values in found:
+        _require(
+            tuple(values.shape) == (count,) and bool(values.isfinite().all()),
+            f"values must give {count} finite numbers, one an action token, got {tuple(values.shape)}",
+        )
+    _require(
+        bool(found) == (kind.values_of != "none"),
+        f"values_of is {kind.values_of!r}, but values gives {len(found)} kinds of numbers: an algorithm with "
+        'a critic gives its numbers and says whose return they are, one without says "none"',
+    )
 
 
 def check_silent_games(kind: type[Algorithm], base: Base) -> None:

@@ -21,6 +21,7 @@ VERBS = {
     "eval": "score a player by the protocol of an environment",
     "swap": "score agents with partners that they were not trained with",
     "audit": "say how far the partner of a dialogue game can be trusted",
+    "audit-critic": "compare the Q and V of a trained agent with the exact ones",
     "replay": "play stored games again and compare",
     "demo": "train and compare the five agents on the maze",
     "sweep": "train every algorithm on every environment with every seed",

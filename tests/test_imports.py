@@ -47,6 +47,7 @@ CORE = (
     "generate",
     "policy",
     "algorithm",
+    "critic",
     "fit",
     "registry",
     "store",

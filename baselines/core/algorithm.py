@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -14,6 +14,8 @@ from baselines.core.tokens import Encoder, Tokens
 from lmrlgym import Trajectory
 
 Metrics = dict[str, float]
+Whose = Literal["none", "best", "data", "agent"]
+"""Whose return a critic estimates: nobody's, best play's, the data's player's, or its own agent's."""
 
 POLICY = "policy"
 """The adapter that acts; it starts as the one of the run given as `start`, if any."""
@@ -71,12 +73,14 @@ class Algorithm(nn.Module):
 
     `needs_policy` says that learning begins from a behaviour-cloned policy: without a `start` run,
     one is trained first. `looks_at_weights` says that `prepare` depends on the weights, so that it is
-    done again every round. `context` is how many turns the environment lets an agent see.
+    done again every round. `values_of` says whose return the critic estimates, if there is one.
+    `context` is how many turns the environment lets an agent see.
     """
 
     Config: ClassVar[type[AlgorithmConfig]] = AlgorithmConfig
     needs_policy: ClassVar[bool] = False
     looks_at_weights: ClassVar[bool] = False
+    values_of: ClassVar[Whose] = "none"
 
     def __init__(self, lm: LM, config: AlgorithmConfig, context: int | None) -> None:
         super().__init__()

@@ -25,6 +25,7 @@ NAMES = algorithm_names()
 OVER_A_BASE = (
     testing.check_parts,
     testing.check_silent_games,
+    testing.check_values,
     testing.check_update,
     testing.check_stepwise,
     testing.check_acting,
