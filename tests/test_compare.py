@@ -13,7 +13,10 @@ from lmrlgym.analysis.runs import Run, read_log
 
 pytest.importorskip("scipy")
 
+from scipy.stats import norm
+
 from lmrlgym.analysis.statistics import (
+    detectable_gap,
     holm,
     interquartile_mean,
     interval,
@@ -63,6 +66,15 @@ def test_no_winner_where_the_interval_holds_0():
 def test_holm_and_the_pairs_it_takes():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])  # 3 x .01; 2 x .03; not below it
     assert [pairs_needed(tests) for tests in (1, 2, 3)] == [6, 7, 7]  # 2 m / 2^n <= .05
+
+
+def test_the_detectable_gap_is_that_of_the_test_that_decides():
+    # six pairs pass only if all agree: Phi(d)^6 = .8 (the other sign adds nothing), a t test would say 1.39
+    needed = norm.ppf(0.8 ** (1 / 6))
+    six = np.array([-1.0, 1.0, -1.0, 1.0, 0.0, 0.0]) * np.sqrt(5 / 4)  # standard deviation 1
+    assert needed == pytest.approx(1.79, abs=0.01)
+    assert detectable_gap(six) == pytest.approx(needed, abs=0.05)
+    assert detectable_gap(six[:5]) == np.inf
 
 
 def test_a_sign_flip_test_counts_the_signs():
