@@ -23,7 +23,7 @@ def test_a_nested_run_spreads_as_its_seed_and_its_games_together():
 def test_twenty_seeds_are_covered_as_promised(runs, statistic):
     arguments = {} if statistic is None else {"statistic": statistic}
     # of 500, the share has a deviation of .01
-    assert 0.92 <= coverage(20, 500, runs, **arguments) <= 0.98
+    assert 0.91 <= coverage(20, 500, runs, **arguments) <= 0.98
 
 
 @pytest.mark.slow
