@@ -278,18 +278,15 @@ class _Table:
 
 
 class _Steps(NamedTuple):
-    """Every utterance of the games, as numbers."""
+    """The different steps of the games, as numbers."""
 
-    game: np.ndarray
     pair: np.ndarray
-    """The (state, utterance) it is"""
+    """The (state, utterance) that is said"""
     depth: np.ndarray
     """How many of its player's utterances are seen in the state"""
     reward: np.ndarray
     following: np.ndarray
     """The state after it; -1 after a game's own end"""
-    is_learned: np.ndarray
-    """Not the last utterance before a limit that its player cannot see"""
 
 
 class Tables:
@@ -322,15 +319,22 @@ class Tables:
         self._context = context
         self._ends = np.full(len(games), -1)
         self._fold = np.arange(len(games)) % FOLDS
-        self._steps = self._numbered(games)
+        said = self._numbered(games)  # (utterances, 6)
+        self._game, self._pair = said[:, 0].astype(int), said[:, 1].astype(int)
+        # Most steps of a game of few states come again and again: each is counted, and fitted once.
+        different, self._of = np.unique(said[:, 1:], axis=0, return_inverse=True)
+        pair, depth, reward, following, _ = different.T
+        self._steps = _Steps(pair.astype(int), depth.astype(int), reward, following.astype(int))
+        self._is_learned = different[:, 4].astype(bool)
         pairs = np.array(list(self._pairs), dtype=object).reshape(-1, 2)
         self._state_of_pair = pairs[:, 0].astype(int)
         self._chance = np.zeros(len(self._pairs))
-        self._chance[self._steps.pair] = np.exp(np.concatenate(log_probs))
+        self._chance[self._pair] = np.exp(np.concatenate(log_probs))
         self._begins = np.concatenate([[0], np.cumsum(lengths)])
         self._depths = np.array(self._depth)
 
-    def _numbered(self, games: Sequence[Trajectory]) -> _Steps:
+    def _numbered(self, games: Sequence[Trajectory]) -> np.ndarray:
+        """(utterances, 6): game, pair, depth, reward, following state, whether Q is fitted to it."""
         rows: list[tuple[int, int, int, float, int, bool]] = []
         for number, game in enumerate(games):
             at = [i for i, turn in enumerate(game.turns) if turn.is_action]
@@ -342,8 +346,7 @@ class Tables:
                 pair = self._pairs.setdefault((state, game.turns[i].text), len(self._pairs))
                 is_learned = not (is_out_of_time and i == at[-1])
                 rows.append((number, pair, self._depth[state], game.turns[i].reward, following, is_learned))
-        columns = list(zip(*rows, strict=True))
-        return _Steps(*(np.array(column) for column in columns))
+        return np.array(rows, float)
 
     def _state(self, seen: History) -> int:
         key = "".join(turn.text for turn in seen)
@@ -355,7 +358,9 @@ class Tables:
     def fitted(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(Q of every pair, V of every state), where game i is there `counts[i]` times."""
         steps, states, pairs = self._steps, len(self._states), len(self._pairs)
-        weight = counts[steps.game] * steps.is_learned
+        weight = (
+            np.bincount(self._of.ravel(), counts[self._game], minlength=len(steps.pair)) * self._is_learned
+        )
         seen, at_depth = (np.bincount(of, weight) for of in (steps.pair, steps.depth))
         is_known = seen > 0
         chance = self._chance * is_known
@@ -377,7 +382,7 @@ class Tables:
         for fold in range(FOLDS):
             q, v = self.fitted((self._fold != fold).astype(float))
             for game in np.flatnonzero(self._fold == fold):
-                pairs = self._steps.pair[self._begins[game] : self._begins[game + 1]]
+                pairs = self._pair[self._begins[game] : self._begins[game + 1]]
                 end = self._ends[game]
                 after = float(v[end]) if end >= 0 else 0.0
                 found[game] = Values(q[pairs], v[self._state_of_pair[pairs]], after)
@@ -387,7 +392,7 @@ class Tables:
         """The 95 % interval of fitted Q evaluation: Q is fitted anew to `refits` samples of the games."""
         rng = np.random.default_rng(seed)
         games = len(self._fold)
-        firsts = self._state_of_pair[self._steps.pair[self._begins[:-1]]]
+        firsts = self._state_of_pair[self._pair[self._begins[:-1]]]
         found = []
         for _ in range(refits):
             counts = rng.multinomial(games, np.full(games, 1 / games)).astype(float)
