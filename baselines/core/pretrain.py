@@ -5,11 +5,15 @@
 LoRA over a random base cannot learn, so the base must have seen the formats of the games; it is
 shown no play better than the datasets' own. What a game hides may be told at the end of a
 random game ("= c r a n e"): to foretell it, a model must understand the answers, which the few good
-moves of mixed play teach slowly. Its games have seeds from `Seeds.BASE_TEXT`.
+moves of mixed play teach slowly. Where an agent sees one turn only, its games are read turn by turn.
+Their seeds are those from `Seeds.BASE_TEXT`.
+
+A base can be the beginning of another, which may have a larger vocabulary and more layers (`--start`).
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -41,6 +45,8 @@ class Source(NamedTuple):
     episodes: int
     tells: bool = False
     """cut the games after a random answer and tell what was hidden"""
+    by_turn: bool = False
+    """read every observation with its action on its own, each pair once"""
 
 
 _V1 = (
@@ -55,8 +61,35 @@ _V1 = (
     Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "mixed", 6_000),
 )
 
+_V2 = (
+    Source("lmrlgym/Maze-v0", {}, "random", 300),
+    Source("lmrlgym/Maze-v0", {}, "mixed", 600),
+    Source("lmrlgym/Maze-v0", {"layout": "umaze"}, "random", 100),
+    Source("lmrlgym/MazePartial-v0", {}, "random", 600),
+    Source("lmrlgym/MazePartial-v0", {}, "mixed", 1_500),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "mixed", 30_000),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "random", 10_000, tells=True),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-40"}, "mixed", 20_000),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-2315"}, "mixed", 3_000),
+    Source("lmrlgym/TextNav-v0", {}, "random", 1_500),
+    Source("lmrlgym/TextNav-v0", {}, "mixed", 9_000),
+    Source("lmrlgym/TextNavPartial-v0", {}, "random", 1_500),
+    Source("lmrlgym/TextNavPartial-v0", {}, "mixed", 9_000),
+    Source("lmrlgym/ChessEndgames-v0", {}, "mixed", 9_000, by_turn=True),
+    Source("lmrlgym/ChessEndgames-v0", {}, "random", 1_000, by_turn=True),
+    Source("lmrlgym/Chess-v0", {"partner": "random", "max_moves": 80}, "random", 600, by_turn=True),
+    Source("lmrlgym/Chess-v0", {}, "mixed", 250, by_turn=True),
+    Source("lmrlgym/TwentyQuestions-v0", {}, "mixed", 14_000),
+    Source("lmrlgym/TwentyQuestions-v0", {}, "random", 8_000, tells=True),
+    Source("lmrlgym/GuessMyCity-v0", {}, "mixed", 12_000),
+    Source("lmrlgym/GuessMyCity-v0", {}, "random", 6_000, tells=True),
+    Source("lmrlgym/CarDealer-v0", {}, "mixed", 9_000),
+    Source("lmrlgym/CarDealer-v0", {}, "random", 1_000),
+)
+
 MIXTURES = {
     "v1": _V1,
+    "v2": _V2,
     "words": (
         *_V1[:5],
         Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "mixed", 150_000),
@@ -77,7 +110,7 @@ class Config:
     out: Path
     """folder to write; it must not exist"""
     start: str = ""
-    """base to go on from, with a tokenizer of its own; "": none"""
+    """base to go on from, with a tokenizer of its own and `layers` if it has fewer; "": none"""
     mixture: str = "v1"
     """what to read, a name in MIXTURES"""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -100,6 +133,8 @@ class Config:
     """AdamW's, with a warm-up and a cosine"""
     muon_learning_rate: float = 5e-3
     """Muon's, scaled to AdamW's size of steps"""
+    observation_weight: float = 1.0
+    """weight of what is heard, against what is said"""
     tokens_a_step: int = 4096
     """text a gradient step"""
     longest: int = 384
@@ -163,7 +198,7 @@ def untrained(
 
 
 def play(sources: Sequence[Source]) -> list[list[str]]:
-    """The turns of every game of every source."""
+    """The turns of every game of every source; they begin with what is heard and take turns."""
     games: list[list[str]] = []
     for number, source in enumerate(sources):
         policy = policy_named(source.level, source.env_id, **source.env_kwargs)
@@ -177,22 +212,36 @@ def play(sources: Sequence[Source]) -> list[list[str]]:
             progress=True,
         )
         texts = [[turn.text for turn in game.turns] for game in played]
-        games += _telling(texts, played, number) if source.tells else texts
+        if source.tells:
+            texts = _telling(texts, played, number)
+        if source.by_turn:
+            pairs = dict.fromkeys(
+                (heard, said)
+                for game in texts
+                for heard, said in zip(game[::2], game[1::2], strict=False)
+            )  # fmt: skip
+            texts = [list(pair) for pair in pairs]
+        games += texts
     return games
 
 
 def _telling(texts: list[list[str]], played: Sequence[Trajectory], number: int) -> list[list[str]]:
-    """The games cut after a random answer, and then the word that was hidden."""
+    """The games cut after a random answer, and then what was hidden; a word of Wordle is spelt."""
     rng = np.random.default_rng(Seeds.BASE_TEXT + number)
     told = []
     for turns, game in zip(texts, played, strict=True):
         answers = rng.integers(1, max(2, min(len(turns) // 2, 6)))
-        told.append([*turns[: 1 + 2 * int(answers)], "= " + " ".join(game.info["secret"]) + "\n"])
+        secret = str(game.info["secret"])
+        spelt = " ".join(secret) if "Wordle" in game.env_id else secret
+        told.append([*turns[: 1 + 2 * int(answers)], f"= {spelt}\n"])
     return told
 
 
 def encode(games: Sequence[list[str]], tokenizer: PreTrainedTokenizerFast, longest: int) -> list[np.ndarray]:
-    """Each turn on its own, as the agents are trained."""
+    """(2, T) a game, cut to `longest`: its tokens, and 1 where one is said by the player.
+
+    Each turn is encoded on its own, as the agents are trained.
+    """
     known: dict[str, list[int]] = {}
     encoded = []
     for game in games:
@@ -200,30 +249,35 @@ def encode(games: Sequence[list[str]], tokenizer: PreTrainedTokenizerFast, longe
             if text not in known:
                 known[text] = tokenizer.encode(text, add_special_tokens=False)
         ids = [token for text in game for token in known[text]]
-        encoded.append(np.array(ids[:longest], dtype=np.int64))
+        said = [turn % 2 for turn, text in enumerate(game) for _ in known[text]]
+        encoded.append(np.array([ids[:longest], said[:longest]], dtype=np.int64))
     return encoded
 
 
 def batches(
     games: Sequence[np.ndarray], size: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(ids, mask) of games of similar length, `size` tokens each, for ever."""
+    """(ids, kind) of games of similar length, `size` tokens each, for ever.
+
+    A kind is 1 where a token was heard, 2 where it was said, 0 where there is none.
+    """
     while True:
-        order = np.argsort([len(game) + rng.random() for game in games], kind="stable")
+        order = np.argsort([game.shape[1] + rng.random() for game in games], kind="stable")
         groups: list[list[int]] = []
         group: list[int] = []
         width = 0
         for i in order:
-            width = max(width, len(games[i]))
+            width = max(width, games[i].shape[1])
             if group and width * (len(group) + 1) > size:
                 groups.append(group)
-                group, width = [], len(games[i])
+                group, width = [], games[i].shape[1]
             group.append(int(i))
+        groups = groups or [group]  # the longest games are left out where they do not fill a batch
         for number in rng.permutation(len(groups)):
             chosen = [torch.from_numpy(games[i]) for i in groups[number]]
-            ids = torch.nn.utils.rnn.pad_sequence(chosen, batch_first=True)
-            mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(c) for c in chosen], batch_first=True)
-            yield ids, mask.bool()
+            ids = torch.nn.utils.rnn.pad_sequence([game[0] for game in chosen], batch_first=True)
+            kind = torch.nn.utils.rnn.pad_sequence([1 + game[1] for game in chosen], batch_first=True)
+            yield ids, kind
 
 
 def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) -> dict[str, float]:
@@ -234,14 +288,16 @@ def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) 
     text = batches(games, config.tokens_a_step, np.random.default_rng(config.seed))
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
-        ids, mask = next(text)
+        ids, kind = next(text)
         share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
         share *= min(1.0, (step + 1) / 100)
-        said = mask[:, 1:]
+        real = kind[:, 1:] > 0
+        weight = torch.where(kind[:, 1:][real] == 2, 1.0, config.observation_weight)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
             hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
-            logits = model.lm_head(hidden[said])
-        loss = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][said])
+            logits = model.lm_head(hidden[real])
+        losses = torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][real], reduction="none")
+        loss = (losses * weight).sum() / weight.sum()
         model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -249,7 +305,7 @@ def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) 
             for group, rate in zip(optimizer.param_groups, own, strict=True):
                 group["lr"] = rate * share
             optimizer.step()
-        read += int(said.sum())
+        read += int(real.sum())
         mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
         bar.set_postfix(loss=f"{mean:.4f}", tokens=f"{read:,}")
     return {"tokens": read, "loss": round(mean, 4), "seconds": round(time.perf_counter() - begin)}
@@ -276,8 +332,11 @@ def _embedding(model: LlamaForCausalLM) -> Tensor:
     return embedding.weight
 
 
-def continued(start: str, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """The base `start` with another tokenizer: a new token begins as the mean of its old tokens."""
+def continued(start: str, tokenizer: PreTrainedTokenizerFast, layers: int = 0) -> LlamaForCausalLM:
+    """The base `start` with another tokenizer and at least `layers` layers.
+
+    A new token begins as the mean of its old tokens; a new layer, on top, begins by changing nothing.
+    """
     base = load_base(start)
     model = base.model
     assert isinstance(model, LlamaForCausalLM)
@@ -294,7 +353,20 @@ def continued(start: str, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalL
         for i, ids in enumerate(pieces):
             new[i] = old[ids].mean(dim=0)
     model.config.pad_token_id = tokenizer.pad_token_id
-    return model
+    return _deeper(model, layers) if layers > model.config.num_hidden_layers else model
+
+
+def _deeper(model: LlamaForCausalLM, layers: int) -> LlamaForCausalLM:
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = layers
+    deeper = LlamaForCausalLM(config)
+    missing = deeper.load_state_dict(model.state_dict(), strict=False)
+    assert not missing.unexpected_keys
+    with torch.no_grad():
+        for layer in list(deeper.model.layers)[model.config.num_hidden_layers :]:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+    return deeper
 
 
 def main(config: Config) -> None:
@@ -308,7 +380,10 @@ def main(config: Config) -> None:
         ["".join(game) for game in games[:: max(1, len(games) // 20_000)]], config.vocabulary
     )
     encoded = encode(games, tokenizer, config.longest)
-    model = continued(config.start, tokenizer) if config.start else untrained(config, tokenizer)
+    if config.start:
+        model = continued(config.start, tokenizer, config.layers)
+    else:
+        model = untrained(config, tokenizer)
     if config.bfloat16:  # the fused attention was measured to be slower there
         model.set_attn_implementation("eager")
     result = train(model, encoded, config)
