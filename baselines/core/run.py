@@ -99,6 +99,8 @@ class Training:
     """rounds between games on validation seeds, for the learning curve; 0: none"""
     validation_games: int = 100
     """games of such a validation"""
+    betas: tuple[float, ...] = ()
+    """values of beta to try on validation games after training; the best acts from then on; none: beta"""
     repeats: int = 8
     """size of the final evaluation by the environment's protocol (games a start in Maze); 0: none"""
     episodes: int | None = None
@@ -114,6 +116,8 @@ class Run:
 
     def __init__(self, name: str, training: Training, config: AlgorithmConfig, folder: Path) -> None:
         self.name, self.training, self.config, self.folder = name, training, config, folder
+        if training.betas and not hasattr(config, "beta"):
+            raise ValueError(f"betas {training.betas} were given, but {name} acts without a beta")
         self.data = None if config.games else load_dataset(self._data_name(), training.env)
         self.algorithm = build(name, training, config)
         self.progress = new_progress(self.algorithm)
@@ -167,6 +171,7 @@ class Run:
             out=folder,
             data=self._data_name(),
             repeats=0,
+            betas=(),
             resume=(folder / "run.json").is_file(),  # this training was killed before
         )
         config = BC.Config(
@@ -219,6 +224,8 @@ class Run:
 
         fit(self.algorithm, self._rounds(log), self.config, on_step, self.progress, after_round)
         bar.close()
+        if self.training.betas:
+            self._choose_beta(log)
         if self.all.is_first:
             write_agent(self.algorithm, self.folder)
         self.all.wait()  # the others may want to read it
@@ -255,6 +262,23 @@ class Run:
 
     def _validate(self) -> Summary:
         return summarise(self._play(self.training.validation_games, Seeds.VALIDATION))
+
+    def _choose_beta(self, log: Log | NoLog) -> None:
+        """Act with the one of `betas` that earns most in validation games; run.json keeps it."""
+        earned: dict[float, float] = {}
+        for beta in self.training.betas:
+            self._act_with(beta)
+            summary = self._validate()
+            log.write("beta", self.progress.gradient_steps, {"beta": beta, **summary._asdict()})
+            earned[beta] = summary.return_mean
+        self._act_with(max(earned, key=lambda beta: earned[beta]))
+        if self.all.is_first:
+            record = json.loads((self.folder / "run.json").read_text())
+            write_json(self.folder / "run.json", {**record, "config": plain(dataclasses.asdict(self.config))})
+
+    def _act_with(self, beta: float) -> None:
+        changed: dict[str, Any] = {"beta": beta}
+        self.config = self.algorithm.config = dataclasses.replace(self.config, **changed)
 
     def _evaluate(self, log: Log | NoLog) -> Summary:
         training = self.training

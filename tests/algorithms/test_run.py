@@ -23,6 +23,7 @@ from baselines.core.registry import algorithm_names, find_algorithm
 from baselines.core.run import Run, Training, load_algorithm, load_policy, read_run, train
 from baselines.core.runlog import Log
 from baselines.core.store import HEADS
+from baselines.ilql import ILQL
 from baselines.testing import small_config
 from lmrlgym import Dataset, Seeds, Summary, rollout
 from tests.conftest import GUESS
@@ -73,6 +74,34 @@ def out(training: Training) -> Path:
 def records(folder: Path, *kinds: str) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [record for record in found if not kinds or record["kind"] in kinds]
+
+
+# ---- the beta of acting ----
+
+
+def test_the_beta_that_earns_most_in_validation_games_acts_from_then_on(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earned = {0.0: -3.0, 2.0: -1.0, 4.0: -2.0}
+
+    def validate(run: Run) -> Summary:
+        assert isinstance(run.config, ILQL.Config)
+        mean = earned[run.config.beta]
+        return Summary(3, mean, mean, mean, 0.0, 3.0, 0, 9, 0)
+
+    monkeypatch.setattr(Run, "_validate", validate)
+    asked = replace(training, betas=(0.0, 2.0, 4.0))
+    train("ilql", asked, small("ilql", beta=8.0))
+    tried = records(out(training), "beta")
+    assert [(r["beta"], r["return_mean"]) for r in tried] == list(earned.items())
+    _, _, kept = read_run(out(training))
+    assert isinstance(kept, ILQL.Config)
+    assert kept.beta == 2.0
+
+
+def test_an_agent_without_a_beta_is_not_given_one(training: Training) -> None:
+    with pytest.raises(ValueError, match=r"betas \(1.0,\) were given, but bc acts without a beta"):
+        train("bc", replace(training, betas=(1.0,)), small("bc"))
 
 
 # ---- what a run leaves ----
