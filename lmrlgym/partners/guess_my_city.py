@@ -186,8 +186,28 @@ def understood(text: str) -> Meaning:
         return _NAMES
     if (city := named_city(text)) != NO_GUESS:
         return Meaning("fact", 1 << city if city >= 0 else 0, _lines(YES), _lines(NO))
+    if (asked := _after_a_not(text)) is not None:
+        return asked
     meaning = _open(question) if _OPEN.match(question) else _yes_no(text, question)
     return _NAMES if meaning.kind == "nothing" and _CALLED.search(question) else meaning
+
+
+_SENTENCE_END = re.compile(r"(?<=\w\w\w)\.\s+|[!?;]+\s+|\n")
+"""A full stop after fewer than three letters is of an abbreviation: `St. Petersburg`."""
+
+
+def _after_a_not(text: str) -> Meaning | None:
+    """What the last sentence asks for, if a "not" stands in one before it, where alone it counts.
+
+    None if there is no such "not", or the last sentence by itself asks for nothing (`Is it?`).
+    """
+    from lmrlgym.envs.guess_my_city import folded
+
+    *before, last = _SENTENCE_END.split(text.strip())
+    if not any(_NOT.search(folded(sentence)) for sentence in before):
+        return None
+    asked = understood(last)
+    return None if asked.kind == "nothing" else asked
 
 
 def _yes_no(text: str, question: str) -> Meaning:

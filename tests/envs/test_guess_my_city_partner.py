@@ -49,6 +49,19 @@ def test_every_scripted_question_is_understood_as_it_is_meant():
             assert (understood(text).kind, understood(text).topic) == ("open", name), text
 
 
+def test_a_not_counts_in_its_own_sentence_only():
+    for text in (
+        "It is not in Europe. Is it in Asia?",
+        "So it's not by the sea; is it in Asia?",
+        "I do not know! Is it in Asia?",
+        "Not in Africa? Is it in Asia?",
+    ):
+        assert (understood(text).kind, understood(text).mask) == ("fact", fact(ASIA)), text
+    # in the same sentence it turns what follows it
+    assert understood("Is it not in Asia?").mask == everything() & ~fact(ASIA)
+    assert understood("I do not know. What language do they speak?").kind == "open"
+
+
 def test_every_answer_to_every_scripted_question_is_true():
     for question in yes_no_questions().values():
         for task in range(100):
