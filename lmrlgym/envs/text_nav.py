@@ -38,6 +38,7 @@ from lmrlgym.envs.text_nav_rules import (
     objective,
     replayed,
     starts_in,
+    step_of,
     view,
 )
 from lmrlgym.vector import vectorise
@@ -164,17 +165,17 @@ class TextNavEnv(TextEnv):
         return described(self.house, seen, self._styles[seen.room], not self._partial)
 
     def _respond(self, action: str) -> Response:
-        house = self.house
-        state, reply, is_obeyed, takes_time = obey(house, self._state, command_in(action))
+        state, seen, text, lines, is_obeyed, takes_time, end = step_of(
+            self.house, self._state, command_in(action), not self._partial
+        )
         self._state = state
         self._moves += takes_time
-        seen = view(house, state)
-        text = f"{self._described(seen) if reply is None else reply}\n"
-        lines = last_lines(house, seen, not self._partial)
-        if is_won(house, state):
+        if text is None:
+            text = f"{self._described(seen)}\n"
+        if end == "won":
             text += f"Your score has just gone up by one point.\n*** The End ***\n{self._score(1)}{lines}"
             return Response(text, 1.0, True, False, True, True, "won")
-        if is_lost(house, state):
+        if end == "lost":
             self._moves -= 1  # the engine does not count the command that loses
             text += f"*** You lost! ***\n{self._score(0)}{lines}"
             return Response(text, 0.0, True, False, False, True, "lost")

@@ -363,11 +363,45 @@ def last_lines(house: House, state: State, tells_inventory: bool) -> str:
     return f"{inventory}{LISTED}{', '.join(admissible(house, state))}\n"
 
 
+class Step(NamedTuple):
+    """What a command does and what is told of it, but for the description of a room (`reply` None)."""
+
+    state: State
+    seen: State
+    reply: str | None
+    lines: str
+    """How the observation ends."""
+    is_obeyed: bool
+    takes_time: bool
+    end: str
+    """"won", "lost" or "" while the game goes on."""
+
+
+@lru_cache(maxsize=32_768)
+def step_of(house: House, state: State, command: str, tells_inventory: bool) -> Step:
+    """What `command`, as `command_in` gives it, leads to; one table instead of one for each part of it."""
+    after, reply, is_obeyed, takes_time = obey(house, state, command)
+    seen = view(house, after)
+    end = "won" if is_won(house, after) else "lost" if is_lost(house, after) else ""
+    lines = last_lines(house, seen, tells_inventory)
+    return Step(after, seen, None if reply is None else f"{reply}\n", lines, is_obeyed, takes_time, end)
+
+
 # ---- what a history tells ----
 
 
 def command_in(action: str) -> str:
     """What an action says: in lower case, with single blanks, cut where no command goes on."""
+    return _short_command(action) if len(action) <= _LONGEST_COMMAND else _normal(action)
+
+
+@lru_cache(maxsize=16_384)
+def _short_command(action: str) -> str:
+    """Longer texts are not kept."""
+    return _normal(action)
+
+
+def _normal(action: str) -> str:
     return " ".join(action.lower().split())[:_LONGEST_COMMAND]
 
 
