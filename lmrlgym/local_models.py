@@ -20,6 +20,8 @@ from lmrlgym.chat import first_line
 from lmrlgym.resources import data_path
 
 Messages = list[dict[str, str]]
+_WORTH_SHARING = 8
+"""Tokens."""
 
 
 class Written(NamedTuple):
@@ -133,20 +135,49 @@ class LocalModel:
         """Draw one utterance per prompt into `drawer`."""
         import torch
 
+        shared = 0 if self._model.config.is_encoder_decoder else shared_beginning(prompts)
         width = max(len(prompt) for prompt in prompts)
-        ids = [[self._padding] * (width - len(p)) + list(p) for p in prompts]
-        mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
+        padding = [width - len(prompt) for prompt in prompts]
+        ids = [
+            [*p[:shared], *[self._padding] * n, *p[shared:]] for p, n in zip(prompts, padding, strict=True)
+        ]
+        mask = [[1] * shared + [0] * n + [1] * (width - shared - n) for n in padding]
         device = self._model.device
         with torch.inference_mode():
             self._model.generate(
-                input_ids=torch.tensor(ids, device=device),  # (B, T), padded on the left
+                input_ids=torch.tensor(ids, device=device),  # (B, T), padded before what is not shared
                 attention_mask=torch.tensor(mask, device=device),
+                past_key_values=self._read_once(prompts[0][:shared], len(prompts)) if shared else None,
                 max_new_tokens=max_tokens,
                 do_sample=False,
                 pad_token_id=self._padding,
                 logits_processor=[drawer.draw],
                 stopping_criteria=[drawer.finished],
             )
+
+    def _read_once(self, beginning: Sequence[int], rows: int) -> Any:
+        """The keys and values of `beginning`, for every row of a batch."""
+        import torch
+
+        cache = self._model(
+            input_ids=torch.tensor([list(beginning)], device=self._model.device),
+            use_cache=True,
+            logits_to_keep=1,
+        ).past_key_values
+        cache.batch_repeat_interleave(rows)
+        return cache
+
+
+def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with; 0 where that is too few to be worth a call of its own.
+
+    At least one token of every prompt is left.
+    """
+    first, last = min(prompts), max(prompts)
+    longest = min(map(len, prompts)) - 1
+    differs = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    shared = min(longest, next(differs, longest))
+    return shared if len(prompts) > 1 and shared >= _WORTH_SHARING else 0
 
 
 class _Drawer:

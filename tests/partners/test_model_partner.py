@@ -6,10 +6,11 @@ import re
 import string
 
 import gymnasium
+import numpy as np
 import pytest
 
 import lmrlgym
-from lmrlgym.local_models import LocalModel
+from lmrlgym.local_models import LocalModel, shared_beginning
 from lmrlgym.partners.language_model import LanguageModelPartner
 from lmrlgym.partners.roles.car_dealer import ROLE as BUYER
 from lmrlgym.partners.roles.guess_my_city import ROLE as CITY
@@ -81,6 +82,33 @@ def test_a_batch_writes_what_each_prompt_alone_is_followed_by(kind, request):
             expected = expected[: expected.index(0)]
         text = tokenizer.decode(expected, skip_special_tokens=True).strip().split("\n")[0].strip()
         assert said == f"{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "shared"),
+    [
+        ([[1] * 10 + [2], [1] * 10 + [3, 4]], 10),
+        ([[1] * 10, [1] * 10], 9),  # a token is left to go on from
+        ([[1] * 10, [1] * 12 + [2]], 9),
+        ([[1] * 10 + [2]], 0),  # one game shares with nobody
+        ([[1] * 7 + [2], [1] * 7 + [3]], 0),  # too few
+        ([[1] * 10, [2] * 10], 0),
+    ],
+)
+def test_what_all_prompts_of_a_batch_begin_with(prompts, shared):
+    assert shared_beginning(prompts) == shared
+
+
+def test_a_beginning_that_is_read_once_changes_no_token(decoder):
+    model = LocalModel(decoder)
+    beginning = "You are asked about a city, and answer in one word. "
+    prompts = [model.plain(beginning + text) for text in ("is it big?", "old?", "does it lie by the sea?")]
+    assert shared_beginning(prompts) >= 8
+    rngs = [np.random.default_rng(0)] * 3
+    together = model.write(prompts, rngs, temperature=0.0, max_tokens=5)
+    for prompt, written in zip(prompts, together, strict=True):
+        assert model.write([prompt], rngs[:1], temperature=0.0, max_tokens=5)[0].text == written.text
+        assert written.prompt_tokens == len(prompt)
 
 
 def _state(env):
