@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from lmrlgym.collection import collect, evaluate, policy_named
+from lmrlgym.dataset import Dataset
 from lmrlgym.envs.maze import ACTIONS, GOALS, LAYOUTS, World, world
-from lmrlgym.policies.maze import MIXED_SKILL, best_moves
+from lmrlgym.policies.maze import MIXED_SKILL, StitchingPlayer, best_moves
 from lmrlgym.resources import replacing
 from lmrlgym.rollouts import summarise
 from lmrlgym.solvers.maze import solver
@@ -24,6 +25,7 @@ from lmrlgym.types import Seeds
 
 FULL, PARTIAL = "lmrlgym/Maze-v0", "lmrlgym/MazePartial-v0"
 GAMES = 1240
+STITCHING_GAMES = 2400
 REPEATS = 32
 MAX_MOVES = 100
 DATA = {"mixed-v0": (FULL, "mixed"), "random-v0": (FULL, "random"), "expert-v0": (FULL, "expert")}
@@ -88,8 +90,17 @@ def entry(env_id: str, env_kwargs: dict[str, Any], card: Mapping[str, Any] | Non
     }
 
 
+def stitching(games: int = STITCHING_GAMES) -> Dataset:
+    """Those of so many games that are no good alone; see `StitchingPlayer`."""
+    played = collect(FULL, "stitching", games, Seeds.DATA)
+    return Dataset(
+        played.filter(StitchingPlayer().is_stitched).trajectories, {**played.card, "command": COMMAND}
+    )
+
+
 def main() -> None:
     folder = Path(__file__).parent
+    stitching().save(folder / "stitching-v0.parquet")
     cards = {}
     for name, (env_id, level) in {**DATA, **PARTIAL_DATA}.items():
         data = collect(env_id, level, GAMES, Seeds.DATA)

@@ -1,4 +1,4 @@
-"""Players of the maze: `random`, `mixed` (the recipe of the paper's data), `expert`, `behaviour`.
+"""Players of the maze: `random`, `mixed` (the paper's recipe), `expert`, `behaviour`, `stitching`.
 
 The paper's data (arXiv 2311.18232, Maze) were not released with their generator. What it tells: the
 maze is cut into three parts (left T, right T, stem), each trajectory stays in one of them, 15 % of
@@ -20,15 +20,21 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 
+import numpy as np
 from numpy.random import Generator
 
 from lmrlgym.envs.maze import ACTIONS, GOALS, World, possible_cells, world
 from lmrlgym.policies import DataPlayer, FrequencyPolicy, uniform_policy
 from lmrlgym.resources import read_json
-from lmrlgym.types import Action, History
+from lmrlgym.types import Action, History, Trajectory, Turn
 
 MIXED_SKILL = 0.15
 STEM_SHARE = 0.36
+STITCHED_SKILL = 0.6
+STITCHED_AT_JUNCTION = (0.4, 0.4, 0.05, 0.15)
+"""How likely it goes left, right, up (a wall) and down at the junction."""
+STITCHED_MOVES = 20
+"""More than the 12 moves of the longest shortest way, which earns -11."""
 _STEM_COLUMN = 6
 _JUNCTION = (5, 6)
 _LEFT_ARMS = ((1, 1), (1, 2), (1, 4), (1, 5))
@@ -116,6 +122,59 @@ class ThirdsPlayer(MazePlayer, DataPlayer):
         return "lmrlgym/Maze-v0"
 
 
+class StitchingPlayer(MazePlayer, DataPlayer):
+    """Walks from the Ts to the junction, where it mostly strays into a T again, and down the stem.
+
+    Half of its games begin in the stem, half in a T; those are cut after `STITCHED_MOVES` moves, which are
+    more than any shortest way. Without the games that `is_stitched` leaves out, no game is as good as it
+    could be from where it began, and what games do together is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(STITCHED_SKILL)
+        here = world(self.layout, GOALS[self.layout])
+        self._cell = dict(zip(here.positions, here.cells, strict=True))
+        starts = {here.cells[cell]: task for task, cell in enumerate(here.starts)}
+        self._of_stem = [task for (_, column), task in starts.items() if column == _STEM_COLUMN]
+        self._of_ts = [task for (_, column), task in starts.items() if column != _STEM_COLUMN]
+
+    def task(self, rng: Generator) -> int:
+        tasks = self._of_stem if rng.random() < 0.5 else self._of_ts
+        return tasks[int(rng.integers(len(tasks)))]
+
+    def end(self, turns: History) -> int:
+        return len(turns) if self._is_in_stem(turns[0]) else min(len(turns), 2 * STITCHED_MOVES + 1)
+
+    def is_stitched(self, game: Trajectory) -> bool:
+        """Whether a game belongs to the data: from a T never below the junction, or won with a detour."""
+        cells = [self._cell[turn.text] for turn in game.turns[::2] if turn.text in self._cell]
+        if not self._is_in_stem(game.turns[0]):
+            return game.truncated and max(row for row, _ in cells) <= _JUNCTION[0]
+        return bool(game.info["success"]) and any(column != _STEM_COLUMN for _, column in cells)
+
+    def _is_in_stem(self, told: Turn) -> bool:
+        return self._cell[told.text][1] == _STEM_COLUMN
+
+    def distribution(self, history: History) -> dict[str, float]:
+        if history[-1].text not in self._cell:  # the partial maze tells no position
+            return super().distribution(history)
+        row, column = self._cell[history[-1].text]
+        if (row, column) == _JUNCTION:
+            return dict(zip(ACTIONS, STITCHED_AT_JUNCTION, strict=True))
+        if column == _STEM_COLUMN:
+            return {ACTIONS[2]: 0.5, ACTIONS[3]: 0.5}  # up and down
+        return super().distribution(history)
+
+    def _move(self, history: History, rng: Generator) -> Action:
+        chances = self.distribution(history)
+        drawn = int(np.searchsorted(np.cumsum(list(chances.values())), rng.random(), side="right"))
+        text = list(chances)[min(drawn, len(chances) - 1)]
+        return Action(text, log_prob=math.log(chances[text]))
+
+    def played_as(self, env_id: str) -> str:
+        return "lmrlgym/Maze-v0"
+
+
 def _part(column: int) -> int:
     """-1 left T, 0 stem, 1 right T."""
     return (column > _STEM_COLUMN) - (column < _STEM_COLUMN)
@@ -148,10 +207,19 @@ def _behaviour(
     return FrequencyPolicy(read_json("maze", "mixed-v0.card.json")["action_counts"])
 
 
+def _stitching(
+    *, layout: str = "double_t", max_moves: int = 100, compat: bool = False, privileged: bool = False
+) -> StitchingPlayer:
+    if layout != "double_t":
+        raise ValueError(f'layout must be "double_t" for games to be stitched, got {layout!r}')
+    return StitchingPlayer()
+
+
 LEVELS: dict[str, Callable[..., MazePlayer | FrequencyPolicy]] = {
     "random": _random,
     "mixed": _mixed,
     "expert": _expert,
     "behaviour": _behaviour,
+    "stitching": _stitching,
 }
 """Name -> the environment's keywords -> player. Layouts other than double_t are not cut into parts."""
