@@ -455,6 +455,8 @@ def command(name: str, training: Training, config: AlgorithmConfig) -> str:
                     words.append(f"--{flag}" if value else f"--no-{flag}")
                 elif isinstance(value, Mapping):
                     words += [f"--{flag}", *(f"{key}={word}" for key, word in value.items())]
+                elif isinstance(value, tuple):
+                    words += [f"--{flag}", *map(str, value)]
                 else:
                     words += [f"--{flag}", str(value)]
     return " ".join(words)

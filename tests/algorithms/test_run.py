@@ -20,7 +20,7 @@ from baselines import bc
 from baselines.core.algorithm import AlgorithmConfig, Metrics
 from baselines.core.model import BASE_FILE
 from baselines.core.registry import algorithm_names, find_algorithm
-from baselines.core.run import Run, Training, load_algorithm, load_policy, read_run, train
+from baselines.core.run import Run, Training, command, load_algorithm, load_policy, read_run, train
 from baselines.core.runlog import Log
 from baselines.core.store import HEADS
 from baselines.ilql import ILQL
@@ -97,6 +97,11 @@ def test_the_beta_that_earns_most_in_validation_games_acts_from_then_on(
     _, _, kept = read_run(out(training))
     assert isinstance(kept, ILQL.Config)
     assert kept.beta == 2.0
+
+
+def test_the_command_of_a_run_can_be_given_again() -> None:
+    asked = Training(env=MAZE, betas=(2.0, 4.0))
+    assert command("ilql", asked, ILQL.Config()) == f"lmrlgym train ilql {MAZE} --betas 2.0 4.0"
 
 
 def test_an_agent_without_a_beta_is_not_given_one(training: Training) -> None:
