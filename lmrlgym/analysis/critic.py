@@ -95,7 +95,7 @@ class Level:
 class Measured(NamedTuple):
     """How a critic does on one level, each distinct decision counted once."""
 
-    count: int
+    cases: int
     bias: Interval
     """mean of critic - exact"""
     rmse: float

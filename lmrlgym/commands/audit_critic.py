@@ -127,7 +127,7 @@ def _record(found: CriticAudit) -> dict[str, Any]:
     levels = {}
     for name, level in found.levels.items():
         levels[name] = {
-            "count": level.count,
+            "cases": level.cases,
             "bias": _number(level.bias.value),
             "bias_low": _number(level.bias.low),
             "bias_high": _number(level.bias.high),
@@ -161,4 +161,4 @@ def _text(facts: dict[str, Any], found: CriticAudit) -> str:
 def _row(name: str, level: Measured) -> list[str]:
     bias = f"{level.bias.value:+.2f} [{level.bias.low:+.2f}, {level.bias.high:+.2f}]"
     spearman = "-" if math.isnan(level.spearman) else f"{level.spearman:.2f}"
-    return [name, str(level.count), bias, f"{level.rmse:.2f}", f"{level.noise:.2f}", spearman]
+    return [name, str(level.cases), bias, f"{level.rmse:.2f}", f"{level.noise:.2f}", spearman]

@@ -57,7 +57,7 @@ def test_best_play_is_discounted_by_the_tokens_of_what_is_still_to_be_said():
     found = audit_critic(SaysZero(0.5), best(MAZE), "best", games)
     assert found.places == 1
     assert found.how.startswith("exact")
-    assert found.levels["turn Q"].count == 4
+    assert found.levels["turn Q"].cases == 4
     assert found.levels["turn Q"].bias.value == pytest.approx((1 + 1.25 + 1.25 + 1.3125) / 4)
     # Before the first token the best action, Q -1, is two tokens long: V = gamma * -1.
     assert found.levels["turn V"].bias.value == pytest.approx(0.5)
@@ -69,7 +69,7 @@ def test_what_is_hidden_is_played_on_in_every_task_that_fits():
     words = {"vocabulary": ("crane", "slate")}
     games = start(WORDLE, {"task": 0}, "c r a n e\n", **words)
     found = audit_critic(SaysZero(0.5), best(WORDLE, **words), "best", games)
-    assert found.levels["turn Q"].count == 2
+    assert found.levels["turn Q"].cases == 2
     assert found.levels["turn Q"].bias.value == pytest.approx(0.5)
 
 
@@ -125,7 +125,7 @@ def test_error_rank_and_calibration_of_pairs():
         level.add(said, (exact, 0.25))
     level.add(math.nan, (1.0, 0.0))
     found = measure(level)
-    assert found.count == 4
+    assert found.cases == 4
     assert found.bias.value == pytest.approx(-(1 + 1 + 1 + 0.5) / 4)
     assert found.rmse == pytest.approx(math.sqrt((1 + 1 + 1 + 0.25) / 4))
     assert found.noise == 0.5
