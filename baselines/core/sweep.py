@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import signal
+import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from functools import partial
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +32,9 @@ from baselines.core.run import Training, default_dataset, load_dataset, read_run
 QUICK_STEPS, QUICK_GAMES = 40, 25
 _VALIDATIONS, _VALIDATION_GAMES = 5, 50
 _BC = "bc"
+OUTPUT = "output.txt"
+RETRIES = 3
+"""How often a run goes on whose process was killed."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,10 @@ class Outcome(NamedTuple):
         return self.what not in ("trained", "skipped")
 
 
+Runner = Callable[[Sequence[Job]], Iterator[Outcome]]
+"""Attempts runs, each after the one it starts from, and gives their outcomes as they end."""
+
+
 def read_sweep(file: Path, out: Path, *, quick: bool = False) -> Sweep:
     """The sweep that a TOML file describes (docs/compare.md shows one). Raises `ValueError` if it is none."""
     try:
@@ -110,6 +123,9 @@ def jobs(sweep: Sweep) -> list[Job]:
     """
     if not (sweep.environments and sweep.setups and sweep.seeds):
         raise ValueError("a sweep wants at least one environment, one algorithm and one seed")
+    twice = {seed for seed in sweep.seeds if list(sweep.seeds).count(seed) > 1}
+    if twice:
+        raise ValueError(f"seeds are named twice: {', '.join(map(str, sorted(twice)))}")
     found: dict[Path, Job] = {}
     for env_id, env_kwargs in sweep.environments:
         for seed in sweep.seeds:
@@ -193,48 +209,117 @@ def _filename(text: str) -> str:
 
 
 def run_sweep(
-    sweep: Sweep, processes: int = 1, report: Callable[[Outcome], None] = lambda outcome: None
+    sweep: Sweep,
+    processes: int = 1,
+    report: Callable[[Outcome], None] = lambda outcome: None,
+    runner: Runner | None = None,
 ) -> list[Outcome]:
     """Train what is not finished yet; one failed run does not stop the others.
 
-    `processes` 1 trains in this process, more train so many runs at once, each with one thread.
+    `processes` 1 trains in this process, more train so many runs at once, each in a process of its own
+    with one thread; a `runner` given trains elsewhere. Raises `ValueError` as `jobs` does.
     """
     if processes < 1:
         raise ValueError(f"jobs must be at least 1, got {processes}")
     planned = jobs(sweep)
-    outcomes: list[Outcome] = []
-
-    def done(outcome: Outcome) -> None:
+    if runner is None:
+        runner = partial(in_processes, processes=processes) if processes > 1 else in_turn
+    outcomes = []
+    for outcome in runner(planned):
         outcomes.append(outcome)
         report(outcome)
-
-    if processes == 1:
-        for job in planned:
-            done(_attempt(job))
-        return outcomes
-    starts = {job.training.start for job in planned if job.training.start is not None}
-    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_one_thread) as pool:
-        for wave in (
-            [j for j in planned if j.folder in starts],
-            [j for j in planned if j.folder not in starts],
-        ):
-            futures: list[Future[Outcome]] = [pool.submit(_attempt, job) for job in wave]
-            for future in as_completed(futures):
-                done(future.result())
     return outcomes
 
 
-def _one_thread() -> None:
+def in_turn(planned: Sequence[Job]) -> Iterator[Outcome]:
+    """Train in this process, one run after the other."""
+    return map(attempt, planned)
+
+
+def in_processes(planned: Sequence[Job], processes: int) -> Iterator[Outcome]:
+    """Train `processes` runs at once, each in a process of its own; outcomes come as runs end.
+
+    A run waits for the one it starts from. One whose process is killed goes on in another, at most
+    `RETRIES` times. Whoever stops asking for outcomes, as an interruption does, stops the processes.
+    """
+    waiting = list(planned)
+    unfinished = {job.folder for job in planned}
+    kills = dict.fromkeys(unfinished, 0)
+    running: dict[Connection, tuple[Job, SpawnProcess]] = {}
+    try:
+        while waiting or running:
+            ready = [job for job in waiting if job.training.start not in unfinished]
+            for job in ready[: processes - len(running)]:
+                waiting.remove(job)
+                running.update([_begun(job)])
+            for pipe in wait(list(running)):
+                assert isinstance(pipe, Connection)
+                job, process = running.pop(pipe)
+                try:
+                    outcome = pipe.recv()
+                except EOFError:
+                    kills[job.folder] += 1
+                    if kills[job.folder] <= RETRIES:
+                        waiting.insert(0, job)
+                        continue
+                    outcome = Outcome(job.folder, f"its process was killed {kills[job.folder]} times")
+                process.join()
+                unfinished.discard(job.folder)
+                yield outcome
+    finally:
+        for _, process in running.values():
+            process.terminate()
+            process.join()
+
+
+def _begun(job: Job) -> tuple[Connection, tuple[Job, SpawnProcess]]:
+    """A process that trains, and the pipe through which its outcome comes; closed if it is killed."""
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, job))
+    process.start()
+    sender.close()
+    return receiver, (job, process)
+
+
+def _send(pipe: Connection, job: Job) -> None:
+    """What such a process does. It ends with its parent, which alone hears an interruption."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    pipe.send(attempt_quietly(job))
+
+
+def attempt_quietly(job: Job) -> Outcome:
+    """As `attempt`, with one thread; what training says goes to `output.txt` in the run's folder."""
     import torch
 
     torch.set_num_threads(1)
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        file = (job.folder / OUTPUT).open("a", encoding="utf-8")
+    except OSError as error:
+        return _failure(job, error)
+    with file, redirect_stdout(file), redirect_stderr(file):
+        return attempt(job)
 
 
-def _attempt(job: Job) -> Outcome:
+def attempt(job: Job) -> Outcome:
+    """Train one run, or go on with it, if it is not finished; what goes wrong is told."""
     try:
         return Outcome(job.folder, _trained(job))
     except Exception as error:  # whatever went wrong, the other runs still count
-        return Outcome(job.folder, f"{type(error).__name__}: {str(error).strip() or 'no message'}")
+        return _failure(job, error)
+
+
+def _failure(job: Job, error: Exception) -> Outcome:
+    return Outcome(job.folder, f"{type(error).__name__}: {str(error).strip() or 'no message'}")
 
 
 def _trained(job: Job) -> str:

@@ -38,7 +38,7 @@ class SweepOptions:
     quick: Flag = False
     """40 gradient steps and 25 games a run"""
     jobs: int = 1
-    """runs trained at once; 1 trains in this process"""
+    """runs trained at once, each in a process of its own; 1 trains in this one"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,7 +61,11 @@ def main(argv: Sequence[str]) -> int:
         )
     for env_id, env_kwargs in asked.environments:
         made(registered(env_id), env_kwargs)
-    outcomes = module.run_sweep(asked, options.jobs, lambda one: show(f"{one.folder}: {one.what}"))
+    try:
+        outcomes = module.run_sweep(asked, options.jobs, lambda one: show(f"{one.folder}: {one.what}"))
+    except KeyboardInterrupt:
+        show("interrupted: the same command goes on from the last whole round of each run")
+        raise
     failed = sum(one.failed for one in outcomes)
     show(
         f"{len(outcomes)} runs in {options.out}, {failed} failed; lmrlgym compare {options.out} compares them"

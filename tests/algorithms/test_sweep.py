@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from baselines.core.runlog import prompt_tokens
-from baselines.core.sweep import Setup, Sweep, jobs, read_sweep, run_sweep
+from baselines.core.sweep import OUTPUT, RETRIES, Setup, Sweep, in_processes, jobs, read_sweep, run_sweep
 from baselines.core.tokens import Encoder
 from lmrlgym import Dataset, Trajectory, Turn
 
@@ -83,6 +87,7 @@ def test_a_killed_run_goes_on(sweep: Sweep) -> None:
         ({"setups": {"x": Setup("bc", {"speed": 1})}}, "bc has no option speed"),
         ({"setups": {"bc": Setup("bc")}, "training": {"colour": 1}}, "training has no option colour"),
         ({"training": {"data": ""}}, "no dataset is shipped"),
+        ({"seeds": [0, 3, 0]}, "seeds are named twice: 0"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is(
@@ -122,6 +127,84 @@ def test_a_sweep_is_read_from_toml(tmp_path: Path) -> None:
     file.write_text("algoritms = []")
     with pytest.raises(ValueError, match="unknown keys algoritms"):
         read_sweep(file, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(sweep: Sweep, capfd: pytest.CaptureFixture[str]) -> None:
+    in_two = dataclasses.replace(sweep, out=sweep.out.with_name("two"))
+    assert [one.what for one in run_sweep(sweep)] == ["trained"] * 4
+    capfd.readouterr()
+    assert [one.what for one in run_sweep(in_two, 2)] == ["trained"] * 4
+    assert "step" not in capfd.readouterr().err, "progress bars of two processes in one terminal"
+    weights = sorted(sweep.out.rglob("*.safetensors"))
+    assert len(weights) > 4
+    for file in weights:
+        assert (in_two.out / file.relative_to(sweep.out)).read_bytes() == file.read_bytes()
+    assert all("step" in (job.folder / OUTPUT).read_text() for job in jobs(in_two))
+
+
+def killed_once(job: Any) -> Any:
+    """Dies as from a lack of memory, the first time a run is tried."""
+    from baselines.core.sweep import Outcome
+
+    job.folder.mkdir(parents=True, exist_ok=True)
+    tries = job.folder / "tries"
+    tries.write_text((tries.read_text() if tries.exists() else "") + "x")
+    if len(tries.read_text()) == 1 or job.folder.name == "mc_returns-1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome(job.folder, "trained")
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that begin at once and see what the test has replaced."""
+    import baselines.core.sweep as module
+
+    context = module.get_context("fork")
+    monkeypatch.setattr(module, "get_context", lambda method: context)
+    monkeypatch.setattr(module, "attempt_quietly", killed_once)
+
+
+@pytest.mark.usefixtures("forked")
+def test_a_killed_process_is_begun_again_and_given_up_after_some_tries(sweep: Sweep) -> None:
+    by_name = {one.folder.name: one for one in in_processes(jobs(sweep), 2)}
+    assert {name for name, one in by_name.items() if not one.failed} == {"bc-0", "bc-1", "mc_returns-0"}
+    assert by_name["mc_returns-1"].what == f"its process was killed {RETRIES + 1} times"
+    tries = {job.folder.name: (job.folder / "tries").read_text() for job in jobs(sweep)}
+    assert tries == {"bc-0": "xx", "bc-1": "xx", "mc_returns-0": "xx", "mc_returns-1": "x" * (RETRIES + 1)}
+
+
+@pytest.mark.usefixtures("forked")
+def test_a_run_begins_when_the_one_it_starts_from_has_ended(sweep: Sweep) -> None:
+    ended: list[str] = []
+    for outcome in in_processes(jobs(sweep), 2):
+        name, seed = outcome.folder.name.rsplit("-", 1)
+        assert name == "bc" or f"bc-{seed}" in ended
+        ended.append(outcome.folder.name)
+    assert len(ended) == 4
+
+
+def sleeps(job: Any) -> Any:
+    import time
+
+    time.sleep(60)
+
+
+@pytest.mark.usefixtures("forked")
+def test_an_interruption_leaves_no_process_behind(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    import multiprocessing
+
+    import baselines.core.sweep as module
+
+    def interrupted(pipes: Any) -> Iterator[Any]:
+        assert len(multiprocessing.active_children()) == 2
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "attempt_quietly", sleeps)
+    monkeypatch.setattr(module, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(sweep, 2)
+    assert multiprocessing.active_children() == []
 
 
 class Letters:
