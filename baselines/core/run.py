@@ -473,7 +473,8 @@ def read_run(folder: Path) -> tuple[str, Training, AlgorithmConfig]:
         record = json.loads((folder / "run.json").read_text())
         name = record["algorithm"]
         paths = {k: Path(v) if v else None for k, v in record["training"].items() if k in ("out", "start")}
-        training = Training(**{**record["training"], **paths})
+        betas = tuple(record["training"].get("betas", ()))
+        training = Training(**{**record["training"], **paths, "betas": betas})
         return name, training, find_algorithm(name).Config(**record["config"])
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{folder} holds no run: {error}") from error
