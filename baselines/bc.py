@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said
 from baselines.core.tokens import Tokens, action_tokens
 
 
@@ -30,6 +30,6 @@ class BC(Algorithm):
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
         """Cross-entropy of the agent's tokens."""
         s = action_tokens(batch)
-        hidden = self.lm.states(batch.ids, batch.mask, POLICY, s.row, s.at)
-        loss = bc_loss(said(self.lm.read(hidden.distinct), hidden.of, s.action))
+        states = self.lm.states(batch.ids, batch.mask, POLICY, s.row, s.at)
+        loss = bc_loss(self.said_by(self.lm.read, states, s.action))
         return loss, {"nll": loss.item()}

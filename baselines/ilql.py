@@ -25,8 +25,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, Values, said
-from baselines.core.model import LM, Caches, Head, mix_modules
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, Values
+from baselines.core.model import LM, Caches, Head, States, mix_modules
 from baselines.core.tokens import ActionTokens, Tokens, action_tokens, final_states, return_bounds
 from lmrlgym import Trajectory
 
@@ -121,12 +121,12 @@ class ILQL(Algorithm):
     def loss(self, batch: Tokens) -> tuple[Tensor, Metrics]:
         """L of the module's docstring."""
         s = action_tokens(batch)
-        hidden, of = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
+        states = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
         with torch.no_grad():
             target_q, next_v = self._targets(batch, s)
             backup = (s.reward + self.config.gamma * next_v).clamp(self.bounds[0], self.bounds[1])
-        v = self.v(hidden).squeeze(-1).index_select(0, of)
-        q1, q2 = (said(q(hidden), of, s.action) for q in (self.q1, self.q2))
+        v = self.v(states.distinct).squeeze(-1).index_select(0, states.of)
+        q1, q2 = (self.said_by(q, states, s.action) for q in (self.q1, self.q2))
         losses = ilql_losses(q1, q2, v, target_q, backup, self.config.tau)
         metrics = {name: value.item() for name, value in losses._asdict().items()}
         return losses.total(self.config.cql_weight), {**metrics, "v_mean": v.mean().item()}
@@ -137,8 +137,9 @@ class ILQL(Algorithm):
         rows, at = torch.cat([s.row, end_row]), torch.cat([s.at, end_at])
         hidden, of = self.lm.states(batch.ids, batch.mask, TARGET, rows, at)
         v, after_last = self.v_target(hidden).squeeze(-1)[of].split([len(s.row), len(end_row)])
-        q = torch.minimum(self.q1_target(hidden), self.q2_target(hidden))[of[: len(s.row)], s.action]
-        return q, s.next(v, after_last * ~batch.terminated)
+        states = States(hidden, of[: len(s.row)])
+        q1, q2 = (self.said_by(q, states, s.action).value for q in (self.q1_target, self.q2_target))
+        return torch.minimum(q1, q2), s.next(v, after_last * ~batch.terminated)
 
     def started(self) -> None:
         """Q and V begin from the cloned policy's adapter."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, Values, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, Values
 from baselines.core.model import LM, Caches, Head
 from baselines.core.tokens import Tokens, action_tokens, returns_to_go
 from lmrlgym import Trajectory
@@ -106,8 +106,8 @@ class MCReturns(Algorithm):
         """L of the module's docstring."""
         assert isinstance(batch, MCTokens)
         s = action_tokens(batch)
-        hidden = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
-        q = said(self.q(hidden.distinct), hidden.of, s.action)
+        states = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
+        q = self.said_by(self.q, states, s.action)
         returns = batch.return_to_go[s.row, s.at + 1]
         loss, regression, cql = mc_loss(q, returns, self.config.cql_weight)
         return loss, {"regression": regression.item(), "cql": cql.item()}

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Values, said
+from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Values
 from baselines.core.model import LM, Head
 from baselines.core.tokens import Tokens, action_tokens, final_states, returns_to_go, stack
 from lmrlgym import Trajectory
@@ -182,8 +182,8 @@ class PPO(Algorithm):
         plain = plain.to(self.lm.device)
         s = action_tokens(plain)
         log_prob, value = self._log_prob_and_value(plain)
-        initial, of = self.lm.states(plain.ids, plain.mask, INITIAL, s.row, s.at)
-        log_ratio = log_prob - said(self.lm.read(initial), of, s.action).log_prob
+        initial = self.lm.states(plain.ids, plain.mask, INITIAL, s.row, s.at)
+        log_ratio = log_prob - self.said_by(self.lm.read, initial, s.action).log_prob
         ends, end_of = self.lm.states(plain.ids, plain.mask, VALUE, *final_states(plain))
         after_last = self.v(ends).squeeze(-1)[end_of] * ~plain.terminated
         reward = s.reward - self.kl_weight.float() * log_ratio
@@ -200,10 +200,10 @@ class PPO(Algorithm):
 
     def _log_prob_and_value(self, batch: Tokens) -> tuple[Tensor, Tensor]:
         s = action_tokens(batch)
-        hidden, of = self.lm.states(batch.ids, batch.mask, POLICY, s.row, s.at)
+        states = self.lm.states(batch.ids, batch.mask, POLICY, s.row, s.at)
         seen, seen_of = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
         value = self.v(seen).squeeze(-1).index_select(0, seen_of)
-        return said(self.lm.read(hidden), of, s.action).log_prob, value
+        return self.said_by(self.lm.read, states, s.action).log_prob, value
 
     def _steer_kl(self, kl: float, games: int) -> None:
         target, horizon = self.config.kl_target, self.config.kl_horizon

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from baselines.core.model import LM, Caches
+from baselines.core.model import LM, Caches, States
 from baselines.core.policy import LMPolicy
 from baselines.core.tokens import Encoder, Tokens
 from lmrlgym import Trajectory
@@ -19,6 +21,8 @@ Whose = Literal["none", "best", "data", "agent"]
 
 POLICY = "policy"
 """The adapter that acts; it starts as the one of the run given as `start`, if any."""
+_OUTPUTS = 2**25
+"""Numbers over the vocabulary that are held at once while learning: 128 MiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,28 @@ class Algorithm(nn.Module):
         """
         raise NotImplementedError
 
+    def said_by(self, read: Callable[[Tensor], Tensor], states: States, action: Tensor) -> Said:
+        """`said` of the outputs (U, V) that `read` makes of `states`, some of them at a time.
+
+        Those of many states are made again for the gradients: over a large vocabulary they would be most
+        of what learning holds.
+        """
+        rows = max(1, _OUTPUTS // self.lm.vocabulary)
+        if len(states.distinct) <= rows:
+            return said(read(states.distinct), states.of, action)
+        values, normalisers, places = [], [], []
+        for begin in range(0, len(states.distinct), rows):
+            hidden = states.distinct[begin : begin + rows]
+            place = ((states.of >= begin) & (states.of < begin + rows)).nonzero()[:, 0]
+            value, normaliser = checkpoint(
+                _spoken, read, hidden, states.of[place] - begin, action[place], use_reentrant=False
+            )
+            values.append(value)
+            normalisers.append(normaliser)
+            places.append(place)
+        order = torch.cat(places).argsort()
+        return Said(torch.cat(values)[order], torch.cat(normalisers).index_select(0, states.of))
+
     def started(self) -> None:
         """What follows when the policy adapter holds its starting weights, before the first step."""
 
@@ -168,6 +194,17 @@ class Said(NamedTuple):
 
 def said(outputs: Tensor, of: Tensor, action: Tensor) -> Said:
     """Read outputs (U, V) of U distinct states at the N tokens `action` said in the states `of` (N,)."""
-    vocabulary = outputs.shape[-1]
-    value = outputs.reshape(-1).index_select(0, of * vocabulary + action)
-    return Said(value, outputs.logsumexp(dim=-1).index_select(0, of))
+    value, log_normaliser = _of_outputs(outputs, of, action)
+    return Said(value, log_normaliser.index_select(0, of))
+
+
+def _spoken(
+    read: Callable[[Tensor], Tensor], hidden: Tensor, of: Tensor, action: Tensor
+) -> tuple[Tensor, Tensor]:
+    return _of_outputs(read(hidden), of, action)
+
+
+def _of_outputs(outputs: Tensor, of: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    """The output (N,) at each token, and the log-normaliser (U,) of each state."""
+    value = outputs.reshape(-1).index_select(0, of * outputs.shape[-1] + action)
+    return value, outputs.logsumexp(dim=-1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -28,6 +29,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.cache_utils import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.pytorch_utils import Conv1D
 
 from baselines.core.layout import Layout, layout
@@ -96,13 +98,14 @@ class LM(nn.Module):
     switches to trainable and freeze the others. Dropout is always off.
 
     `autocast` multiplies matrices in bfloat16 where whole windows are read, which is learning; acting,
-    the states between the layers and everything that heads compute keep their precision.
+    the states between the layers and everything that heads compute keep their precision. `recompute` keeps
+    nothing but the states between the layers for the gradients, which then compute each layer again.
 
     Raises `ValueError` for a base whose states or logits are not read as a plain forward pass would
     (one that recurs, knows distance from the order of its input alone, or rescales its logits).
     """
 
-    def __init__(self, base: Base, *, autocast: bool = False) -> None:
+    def __init__(self, base: Base, *, autocast: bool = False, recompute: bool = False) -> None:
         super().__init__()
         self.model: PreTrainedModel = copy.deepcopy(base.model)
         self.autocast = False
@@ -112,6 +115,11 @@ class LM(nn.Module):
         self.peft: PeftModel | None = None
         self._layouts: tuple[Tensor, Tensor, Layout] | None = None
         self._lora_layers: list[LoraLayer] = []
+        self._adapter: str | None = None
+        if recompute:
+            for layer in self.model.modules():
+                if isinstance(layer, GradientCheckpointingLayer):
+                    layer.forward = self._recomputed(layer.forward)
         self._require_plain()
         self.autocast = autocast
         if autocast and self.device.type == "cpu":
@@ -307,7 +315,27 @@ class LM(nn.Module):
             for layer, weight in zip(layers, own, strict=True):
                 layer.weight.data = weight
 
+    def _recomputed(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """`forward` of a layer, done again for the gradients with the adapter of the first time.
+
+        The model's own switch does it only where dropout is on, and knows nothing of adapters.
+        """
+
+        def twice(*args: Any, **kwargs: Any) -> Any:
+            if not torch.is_grad_enabled():
+                return forward(*args, **kwargs)
+            adapter = self._adapter
+
+            def once(*args: Any, **kwargs: Any) -> Any:
+                self._use(adapter)
+                return forward(*args, **kwargs)
+
+            return checkpoint(once, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+
+        return twice
+
     def _use(self, adapter: str | None) -> None:
+        self._adapter = adapter
         active = [] if adapter is None else [adapter]
         for layer in self._lora_layers:
             layer._active_adapter = active

@@ -93,6 +93,8 @@ class Training:
     """of the frozen base: float32, bfloat16; auto: bfloat16 on a GPU, else float32"""
     autocast: bool = False
     """multiply matrices in bfloat16 while learning; about twice as fast where the processor can"""
+    recompute: bool = False
+    """gradient checkpointing: layers are computed again for the gradients, which saves memory, not time"""
     threads: int = 0
     """torch threads; 0 leaves it alone"""
     validate_every: int = 0
@@ -373,7 +375,9 @@ def build(name: str, training: Training, config: AlgorithmConfig) -> Algorithm:
         raise ValueError(f"{training.env} is not a lmrlgym.TextEnv, got {type(env).__name__}")
     device = _device(training.device)
     base = load_base(training.base, device, _dtype(training.dtype, device))
-    return find_algorithm(name)(LM(base, autocast=training.autocast), config, env.context)
+    return find_algorithm(name)(
+        LM(base, autocast=training.autocast, recompute=training.recompute), config, env.context
+    )
 
 
 def _device(name: str) -> torch.device:
