@@ -56,6 +56,8 @@ def copies(folder: str, *, recompute: bool) -> None:
     """Two steps of a loss of the same shape over three whole models."""
     policy, learned, target = (AutoModelForCausalLM.from_pretrained(folder) for _ in range(3))
     policy.requires_grad_(False)
+    for parameter in policy.parameters():
+        parameter.data = parameter.data.clone()  # or it would stay on the disk, since nothing here reads it
     target.requires_grad_(False)
     if recompute:
         learned.gradient_checkpointing_enable({"use_reentrant": False})

@@ -116,6 +116,7 @@ class LM(nn.Module):
         self._layouts: tuple[Tensor, Tensor, Layout] | None = None
         self._lora_layers: list[LoraLayer] = []
         self._adapter: str | None = None
+        self.recompute = recompute
         if recompute:
             for layer in self.model.modules():
                 if isinstance(layer, GradientCheckpointingLayer):
