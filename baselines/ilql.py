@@ -160,9 +160,9 @@ class ILQL(Algorithm):
     def values(self, batch: Tokens) -> Values:
         """min(Q1, Q2) and V, by the online heads, which act."""
         s = action_tokens(batch)
-        hidden, of = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
-        q = said(torch.minimum(self.q1(hidden), self.q2(hidden)), of, s.action)
-        return Values(q.value, self.v(hidden).squeeze(-1).index_select(0, of))
+        states = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
+        q1, q2 = (self.said_by(q, states, s.action).value for q in (self.q1, self.q2))
+        return Values(torch.minimum(q1, q2), self.v(states.distinct).squeeze(-1).index_select(0, states.of))
 
     def next_logits(self, ids: Tensor, mask: Tensor, caches: Caches) -> Tensor:
         """The cloned policy's log-probabilities plus beta min(Q1, Q2), by the online heads."""

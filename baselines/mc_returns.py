@@ -119,8 +119,8 @@ class MCReturns(Algorithm):
     def values(self, batch: Tokens) -> Values:
         """Q; there is no V."""
         s = action_tokens(batch)
-        hidden, of = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
-        return Values(q=said(self.q(hidden), of, s.action).value)
+        states = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
+        return Values(q=self.said_by(self.q, states, s.action).value)
 
     def next_logits(self, ids: Tensor, mask: Tensor, caches: Caches) -> Tensor:
         """The cloned policy's log-probabilities plus beta Q."""

@@ -22,7 +22,7 @@ Whose = Literal["none", "best", "data", "agent"]
 POLICY = "policy"
 """The adapter that acts; it starts as the one of the run given as `start`, if any."""
 _OUTPUTS, _FEW_OUTPUTS = 2**25, 2**21
-"""Numbers over the vocabulary held at once while learning: 128 MiB in float32; 8 where layers are recomputed."""
+"""Numbers over the vocabulary held at once while learning, 128 MiB in float32; and with `recompute`."""
 
 
 @dataclass(frozen=True)
