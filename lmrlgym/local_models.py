@@ -173,7 +173,8 @@ def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
 
     At least one token of every prompt is left.
     """
-    first, last = min(prompts), max(prompts)
+    ordered = sorted(list(prompt) for prompt in prompts)
+    first, last = ordered[0], ordered[-1]  # between them lie all others, which begin alike too
     longest = min(map(len, prompts)) - 1
     differs = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
     shared = min(longest, next(differs, longest))

@@ -57,8 +57,10 @@ def compiled(house: House, start: int, folder: Path) -> Any:
     maker.set_player(rooms[start])
     wanted, goal = things[house.wanted], holders[house.goal]
     is_won = Event(conditions={maker.new_fact("in", wanted, goal), maker.new_fact("closed", goal)})
-    is_lost = Event(conditions={maker.new_fact("eaten", wanted)})
-    maker.quests = [Quest(win_events=[is_won], fail_events=[is_lost])]
+    # Nothing but food can be eaten: of anything else Inform does not compile the condition.
+    is_food = house.things[house.wanted].is_food
+    is_lost = [Event(conditions={maker.new_fact("eaten", wanted)})] if is_food else []
+    maker.quests = [Quest(win_events=[is_won], fail_events=is_lost)]
     infos = textworld.EnvInfos(
         admissible_commands=True, inventory=True, score=True, won=True, lost=True, feedback=True
     )
