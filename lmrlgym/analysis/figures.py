@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 
 from lmrlgym.analysis.compare import COSTS
@@ -127,7 +128,7 @@ def _anchors(axes: Any, run: Run) -> None:
     """What random play and the best get."""
     try:
         known = reference(run.env_id, **run.env_kwargs)
-    except ValueError:
+    except (ValueError, gymnasium.error.Error):
         return
     lines = (("random play", known.random, ":"), (f"best ({known.kind})", known.best, "--"))
     for name, value, dashes in lines:

@@ -16,6 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from lmrlgym.analysis.compare import Comparison, Row, compare, grouped
@@ -116,7 +117,11 @@ def _score_row(row: Row, run: Run) -> list[str]:
 
 def _scaled(mean: Interval, run: Run, scoring: Scoring) -> str:
     """The interval on the scale of a scoring, each end by itself."""
-    if why_no_score(run.env_id, scoring, **run.env_kwargs):
+    try:
+        why = why_no_score(run.env_id, scoring, **run.env_kwargs)
+    except gymnasium.error.Error as error:  # a game of another package need not be registered here
+        why = str(error)
+    if why:
         return _NONE
     ends = [normalise(run.env_id, end, scoring, **run.env_kwargs) for end in mean]
     return _spelt(Interval(*ends), 1)
@@ -125,7 +130,7 @@ def _scaled(mean: Interval, run: Run, scoring: Scoring) -> str:
 def _anchor_row(environment: str, run: Run) -> list[str]:
     try:
         known = reference(run.env_id, **run.env_kwargs)
-    except ValueError as error:
+    except (ValueError, gymnasium.error.Error) as error:
         return [environment, *[_NONE] * 5, str(error)]
     numbers = [known.random, known.data_mean]
     paper: Sequence[str] = [_NONE, _NONE, known.lmrl2023_reason or _NONE]

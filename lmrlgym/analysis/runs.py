@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+
 from lmrlgym.dataset import Dataset
 from lmrlgym.references import normalise
 
@@ -76,7 +78,7 @@ class Run:
         """`mean` on the same scale."""
         try:
             return normalise(self.env_id, mean, **self.env_kwargs)
-        except ValueError:
+        except (ValueError, gymnasium.error.Error):  # a game of another package need not be registered here
             return None
 
 
