@@ -35,7 +35,7 @@ from baselines.core.model import LM, load_base
 from baselines.core.policy import LMPolicy
 from baselines.core.processes import processes
 from baselines.core.registry import find_algorithm
-from baselines.core.runlog import Counters, Log, NoLog, origin, prompt_tokens
+from baselines.core.runlog import Counters, Log, NoLog, find_tracker, origin, prompt_tokens
 from baselines.core.store import (
     checkpoint_folder,
     plain,
@@ -109,6 +109,8 @@ class Training:
     """the most games of the final evaluation, spread evenly over its tasks; None: no limit"""
     label: str = ""
     """what tables call runs with this setup; "": the algorithm's name"""
+    tracker: str = ""
+    """package.module:function that gets the run's folder and every record of its log; "": none"""
     resume: bool = False
     """go on with the run in OUT; its own configuration counts"""
 
@@ -123,6 +125,7 @@ class Run:
         self.data = None if config.games else load_dataset(self._data_name(), training.env)
         self.algorithm = build(name, training, config)
         self.progress = new_progress(self.algorithm)
+        self.tracker = find_tracker(training.tracker)
         self.counters = Counters()
         self.all = processes()
 
@@ -202,7 +205,7 @@ class Run:
 
     def fit(self) -> Summary | None:
         """Train to the end, evaluate, and write the agent into the folder."""
-        log = Log(self.folder, self.progress.gradient_steps) if self.all.is_first else NoLog()
+        log = Log(self.folder, self.progress.gradient_steps, self.tracker) if self.all.is_first else NoLog()
         bar = tqdm(
             total=self.config.rounds * self.config.steps, initial=self.progress.gradient_steps,
             desc=self.folder.name, unit="step", disable=not self.all.is_first,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,27 @@ def origin() -> dict[str, str]:
     }
 
 
+Tracker = Callable[[Path, dict[str, Any]], object]
+"""Gets the run's folder and every record of its log, JSON values, as it is written."""
+
+
+def find_tracker(path: str) -> Tracker | None:
+    """The function at "package.module:name"; None for "". Raises `ValueError` if there is none."""
+    if not path:
+        return None
+    module, _, name = path.partition(":")
+    if not (module and name):
+        raise ValueError(f"a tracker is package.module:function, got {path!r}")
+    try:
+        found = vars(importlib.import_module(module)).get(name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"no tracker {path!r}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"{module} holds no function {name!r} to track with")
+    tracker: Tracker = found
+    return tracker
+
+
 @dataclass
 class Counters:
     """What a run has used so far."""
@@ -71,12 +93,16 @@ def prompt_tokens(game: Trajectory, encoder: Encoder) -> int:
 
 
 class Log:
-    """log.jsonl and TensorBoard. Step metrics are averaged over a round, which is what resuming keeps."""
+    """log.jsonl, TensorBoard and the user's tracker.
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    Step metrics are averaged over a round, which is what resuming keeps.
+    """
+
+    def __init__(self, folder: Path, keep: int, tracker: Tracker | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.path = folder / "log.jsonl"
+        self._tracker = tracker
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         with replacing_text(self.path) as file:
             file.writelines(line + "\n" for line in lines if _holds_still(line, keep))
@@ -102,6 +128,8 @@ class Log:
         for key, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 self._board.add_scalar(f"{kind}/{key}", value, gradient_steps)
+        if self._tracker is not None:
+            self._tracker(self.path.parent, record)
 
     def close(self) -> None:
         """Write what TensorBoard holds back."""

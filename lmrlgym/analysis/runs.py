@@ -30,6 +30,7 @@ _OWN_TO_A_RUN = (
     "threads",
     "device",
     "validate_every",
+    "tracker",
 )
 """Options of a training that do not make another setup, or are told elsewhere."""
 

@@ -71,7 +71,8 @@ def write_run(
         lines.append(
             {
                 "kind": "result", "gradient_steps": 40, "task": env_id, "env_kwargs": env_kwargs,
-                "algorithm": "bc", "seed": seed, "evaluation_return_mean": mean, "references": {"kind": "exact"},
+                "algorithm": "bc", "seed": seed, "evaluation_return_mean": mean, 
+                "references": {"kind": "exact"},
                 "score_optimal": _score(env_id, mean, env_kwargs), "seconds": 10.0 + seed,
                 "trained_tokens": 1000 * (seed + 1), "peak_memory_bytes": 5e8,
             }
