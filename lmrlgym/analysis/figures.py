@@ -58,10 +58,8 @@ def curves(
         at = max(run.result["gradient_steps"] for run in runs.values()) + 0.02 * span * (number + 1)
         _with_ends(axes, at, final, looks[setup], f"{setup} (n = {len(runs)})")
     for left in unfinished:
-        points = _points(left.log)
-        axes.plot(*_columns(points), ":", color="#777777", lw=1.2, marker="x", ms=5)
-        if points:
-            axes.annotate(f"{left.label} {left.seed}, unfinished", points[-1], fontsize=7, color="#555555")
+        name = f"{left.label} {left.seed}, no result"
+        axes.plot(*_columns(_points(left.log)), ":", color="#777777", lw=1.2, marker="x", ms=5, label=name)
     some = next((run for runs in setups.values() for run in runs.values()), None)
     if some is not None:
         _anchors(axes, some)
