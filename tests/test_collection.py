@@ -176,9 +176,14 @@ def test_shipped_seeds_stay_in_the_range_of_data() -> None:
     starts = sorted(Seeds)
     assert starts[0] == Seeds.DATA
     for name in shipped_names():
-        seeds = [game.seed for game in shipped(name)]
-        assert seeds == list(range(len(seeds)))
-        assert len(seeds) <= starts[1]
+        data = shipped(name)
+        seeds = [game.seed for game in data]
+        first, last = data.card["seeds"]
+        assert (first, last < starts[1]) == (0, True)
+        if name == "maze/stitching-v0":  # some of its games are left out
+            assert seeds == sorted(set(seeds) & set(range(last + 1)))
+        else:
+            assert seeds == list(range(last + 1))
 
 
 def test_seed_ranges_are_apart() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from baselines.core.algorithm import Said, said
+from baselines.core.model import States
 from baselines.core.tokens import (
     ActionTokens,
     Encoder,
@@ -238,17 +239,17 @@ class TableLM:
     """Hidden states are one-hot tokens (of pi_0: V further), so that the newest token alone counts."""
 
     device = torch.device("cpu")
+    recompute = False
 
     def __init__(self, case: Case, policies: tuple[str, str]) -> None:
         tables = [case["inputs"][f"{name}_logits_by_last_token"] for name in policies]
         self.logits = torch.tensor(tables).flatten(0, 1)  # (2 V, V)
+        self.vocabulary = self.logits.shape[1]
         self.values = torch.tensor(case["inputs"]["values_by_token"] * 2)
 
-    def states(
-        self, ids: Tensor, mask: Tensor, adapter: str, row: Tensor, at: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def states(self, ids: Tensor, mask: Tensor, adapter: str, row: Tensor, at: Tensor) -> States:
         of_adapter = ids[row, at] + len(self.values) // 2 * (adapter == INITIAL)
-        return one_hot(of_adapter, len(self.values)).float(), torch.arange(len(row))
+        return States(one_hot(of_adapter, len(self.values)).float(), torch.arange(len(row)))
 
     def read(self, hidden: Tensor) -> Tensor:
         return hidden @ self.logits
