@@ -15,6 +15,9 @@ from baselines.core.run import EVALUATION, load_policy
 from baselines.core.tokens import Encoder
 from lmrlgym import Dataset, Trajectory, Turn
 
+_WIDTH = 64
+"""Games scored side by side, where the policy has no width of its own."""
+
 
 class Scored(NamedTuple):
     """What an agent would have said."""
@@ -43,9 +46,6 @@ def scored(
             found += _together(policy, [_own_tokens(policy.encoder, game.turns) for game in some])
             bar.update(len(some))
     return Scored(found, _uncommon(policy.encoder, folder))
-
-
-_WIDTH = 64
 
 
 def _together(policy: LMPolicy, games: Sequence[tuple[Turn, ...]]) -> list[np.ndarray]:

@@ -360,8 +360,8 @@ def _deeper(model: LlamaForCausalLM, layers: int) -> LlamaForCausalLM:
     config = copy.deepcopy(model.config)
     config.num_hidden_layers = layers
     deeper = LlamaForCausalLM(config)
-    missing = deeper.load_state_dict(model.state_dict(), strict=False)
-    assert not missing.unexpected_keys
+    loaded = deeper.load_state_dict(model.state_dict(), strict=False)
+    assert not loaded.unexpected_keys
     with torch.no_grad():
         for layer in list(deeper.model.layers)[model.config.num_hidden_layers :]:
             layer.self_attn.o_proj.weight.zero_()

@@ -1,6 +1,6 @@
 """Training as a command: one folder a run, with its configuration, its log and the agent.
 
-run.json                what was asked for, resolved; which base and data
+run.json                what was asked for, resolved; which base and data; what validation games chose
 log.jsonl               one JSON object a line: "step", "validation", and last "result"
 evaluation.parquet      the games of the final evaluation, with seeds, tasks and sampled tokens
 adapter_*, base.json    the policy: `PeftModel.from_pretrained(base, folder)` reads it
@@ -127,6 +127,7 @@ class Run:
         self.progress = new_progress(self.algorithm)
         self.tracker = find_tracker(training.tracker)
         self.counters = Counters()
+        self.chosen: dict[str, Any] = {}
         self.all = processes()
 
     def start(self) -> None:
@@ -269,7 +270,7 @@ class Run:
         return summarise(self._play(self.training.validation_games, Seeds.VALIDATION))
 
     def _choose_beta(self, log: Log | NoLog) -> None:
-        """Act with the one of `betas` that earns most in validation games; run.json keeps it."""
+        """Act with the one of `betas` that earns most in validation games; run.json keeps it as `chosen`."""
         earned: dict[float, float] = {}
         for beta in self.training.betas:
             self._act_with(beta)
@@ -279,11 +280,11 @@ class Run:
         self._act_with(max(earned, key=lambda beta: earned[beta]))
         if self.all.is_first:
             record = json.loads((self.folder / "run.json").read_text())
-            write_json(self.folder / "run.json", {**record, "config": plain(dataclasses.asdict(self.config))})
+            write_json(self.folder / "run.json", {**record, "chosen": self.chosen})
 
     def _act_with(self, beta: float) -> None:
-        changed: dict[str, Any] = {"beta": beta}
-        self.config = self.algorithm.config = dataclasses.replace(self.config, **changed)
+        self.chosen = {"beta": beta}
+        self.algorithm.config = dataclasses.replace(self.config, **self.chosen)
 
     def _evaluate(self, log: Log | NoLog) -> Summary:
         training = self.training
@@ -312,6 +313,7 @@ class Run:
             "learned_parameters": sum(p.numel() for p in learned),
             "batch": self.config.batch_size,
             "learning_rate": self.config.learning_rate,
+            "chosen": self.chosen,
             **origin(),
             **self._used(),
             "peak_memory_bytes": peak_memory_bytes(lm.device),
@@ -490,7 +492,8 @@ def read_run(folder: Path) -> tuple[str, Training, AlgorithmConfig]:
 def load_algorithm(folder: Path, **changes: Any) -> Algorithm:
     """The trained agent in `folder`; `changes` replace fields of its configuration, such as beta."""
     name, training, config = read_run(folder)
-    algorithm = build(name, training, dataclasses.replace(config, **changes))
+    chosen = json.loads((folder / "run.json").read_text()).get("chosen", {})
+    algorithm = build(name, training, dataclasses.replace(config, **{**chosen, **changes}))
     restore_agent(algorithm, folder)
     return algorithm
 

@@ -194,6 +194,7 @@ def _training(
         **sweep.training,
         "label": "" if name == sweep.setups[name].algorithm else name,
     }
+    asked["betas"] = tuple(asked.get("betas", ())) if hasattr(config, "beta") else ()
     folder = sweep.out / environment_folder(env_id, env_kwargs) / f"{_filename(name)}-{config.seed}"
     return Training(env=env_id, env_kwargs=dict(env_kwargs), out=folder, **asked)
 

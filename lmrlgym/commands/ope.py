@@ -82,7 +82,8 @@ def main(argv: Sequence[str]) -> int:
     if not 0 < options.gamma <= 1:
         raise ValueError(f"--gamma must be in (0, 1], got {options.gamma}")
     data = Dataset.load(options.data)
-    games = [game for game in data if any(turn.is_action for turn in game.turns)][: options.games]
+    spoken = (game for game in data if any(turn.is_action for turn in game.turns))
+    games = [game for game in spoken if game.info.get("stop_reason") != "partner_error"][: options.games]
     result = _evaluated(options, data, games)
     if options.json is not None:
         with replacing(options.json) as path:

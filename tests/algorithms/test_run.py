@@ -85,8 +85,9 @@ def test_the_beta_that_earns_most_in_validation_games_acts_from_then_on(
     earned = {0.0: -3.0, 2.0: -1.0, 4.0: -2.0}
 
     def validate(run: Run) -> Summary:
-        assert isinstance(run.config, ILQL.Config)
-        mean = earned[run.config.beta]
+        config = run.algorithm.config
+        assert isinstance(config, ILQL.Config)
+        mean = earned[config.beta]
         return Summary(3, mean, mean, mean, 0.0, 3.0, 0, 9, 0)
 
     monkeypatch.setattr(Run, "_validate", validate)
@@ -94,9 +95,10 @@ def test_the_beta_that_earns_most_in_validation_games_acts_from_then_on(
     train("ilql", asked, small("ilql", beta=8.0))
     tried = records(out(training), "beta")
     assert [(r["beta"], r["return_mean"]) for r in tried] == list(earned.items())
-    _, _, kept = read_run(out(training))
-    assert isinstance(kept, ILQL.Config)
-    assert kept.beta == 2.0
+    config = load_algorithm(out(training)).config
+    assert isinstance(config, ILQL.Config)
+    assert config.beta == 2.0
+    assert read_run(out(training)) == ("ilql", asked, small("ilql", beta=8.0))  # what was asked for stays
 
 
 def test_the_command_of_a_run_can_be_given_again() -> None:

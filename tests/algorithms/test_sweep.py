@@ -64,6 +64,16 @@ def test_finished_runs_are_skipped_and_keep_their_games(sweep: Sweep) -> None:
     assert json.loads((folder / "run.json").read_text())["data"]["name"] == sweep.training["data"]
 
 
+def test_a_sweep_that_tries_betas_skips_what_is_finished(sweep: Sweep) -> None:
+    asked = dataclasses.replace(
+        sweep, training={**sweep.training, "betas": [0.0, 2.0], "validation_games": 2}
+    )
+    asked_betas = {job.algorithm: job.training.betas for job in jobs(asked)}
+    assert asked_betas == {"bc": (), "mc_returns": (0.0, 2.0)}
+    assert [one.what for one in run_sweep(asked)] == ["trained"] * 4
+    assert [one.what for one in run_sweep(asked)] == ["skipped"] * 4
+
+
 def test_a_folder_that_holds_another_run_is_refused_and_the_others_go_on(sweep: Sweep) -> None:
     run_sweep(sweep)
     changed = {**sweep.setups, "bc": Setup("bc", {**sweep.setups["bc"].options, "steps": 3})}

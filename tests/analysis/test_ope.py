@@ -147,6 +147,18 @@ def test_games_without_behaviour_log_probabilities_are_refused_by_the_turn(tmp_p
     assert "turn 1 of game 0 ('move up\\n') has no behaviour log-probability" in capsys.readouterr().err
 
 
+def test_games_that_a_partner_broke_are_left_out(tmp_path, capsys):
+    whole = collect(MAZE, "random", 30)
+    broken = replace(
+        whole[0],
+        turns=tuple(turn._replace(log_prob=None) for turn in whole[0].turns),
+        info={**whole[0].info, "stop_reason": "partner_error"},
+    )
+    path = str(Dataset((broken, *whole)).save(tmp_path / "some.jsonl"))
+    assert main(["ope", "random", "--data", path]) == 0
+    assert "30 games" in capsys.readouterr().out
+
+
 def test_token_log_probabilities_add_up_to_those_of_the_utterance():
     turns = (Turn("?\n", False), Turn("a\n", True, 1.0, (1, 2), (-0.5, -0.25)))
     (stored,) = behaviour_log_probs([Trajectory(MAZE, {}, turns, True, False)])
