@@ -21,8 +21,8 @@ Whose = Literal["none", "best", "data", "agent"]
 
 POLICY = "policy"
 """The adapter that acts; it starts as the one of the run given as `start`, if any."""
-_OUTPUTS, _FEW_OUTPUTS = 2**25, 2**21
-"""Numbers over the vocabulary held at once while learning, 128 MiB in float32; and with `recompute`."""
+_OUTPUTS = 2**25
+"""Numbers over the vocabulary held at once while learning, 128 MiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Algorithm(nn.Module):
         Those of many states are made again for the gradients: over a large vocabulary they would be most
         of what learning holds.
         """
-        rows = max(1, (_FEW_OUTPUTS if self.lm.recompute else _OUTPUTS) // self.lm.vocabulary)
+        rows = max(1, _OUTPUTS // self.lm.vocabulary)
         if len(states.distinct) <= rows:
             return said(read(states.distinct), states.of, action)
         values, normalisers, places = [], [], []

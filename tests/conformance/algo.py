@@ -239,7 +239,6 @@ class TableLM:
     """Hidden states are one-hot tokens (of pi_0: V further), so that the newest token alone counts."""
 
     device = torch.device("cpu")
-    recompute = False
 
     def __init__(self, case: Case, policies: tuple[str, str]) -> None:
         tables = [case["inputs"][f"{name}_logits_by_last_token"] for name in policies]
