@@ -116,7 +116,6 @@ class LM(nn.Module):
         self._layouts: tuple[Tensor, Tensor, Layout] | None = None
         self._lora_layers: list[LoraLayer] = []
         self._adapter: str | None = None
-        self.recompute = recompute
         if recompute:
             for layer in self.model.modules():
                 if isinstance(layer, GradientCheckpointingLayer):
