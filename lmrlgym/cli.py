@@ -1,7 +1,7 @@
 """The console script: `lmrlgym VERB ...`. Only the module of the chosen verb is imported.
 
-Exit codes: 0 it went well, 1 a replay diverged, 2 a wrong input (one line on stderr says what),
-130 interrupted.
+Exit codes: 0 it went well, 1 a replay diverged or a check of doctor failed, 2 a wrong input (one line on
+stderr says what), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 VERBS = {
+    "doctor": "check the installation, the environments and a base",
     "list": "the environments and the shipped datasets",
     "show": "the page, instructions and references of an environment, or the card of a dataset",
     "play": "play an environment yourself",

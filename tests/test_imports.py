@@ -55,6 +55,7 @@ CORE = (
     "runlog",
     "run",
     "off_policy",
+    "doctor",
     "demo",
     "sweep",
     "pretrain",

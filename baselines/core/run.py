@@ -378,14 +378,15 @@ def build(name: str, training: Training, config: AlgorithmConfig) -> Algorithm:
     env = gymnasium.make(training.env, disable_env_checker=True, **training.env_kwargs).unwrapped
     if not isinstance(env, TextEnv):
         raise ValueError(f"{training.env} is not a lmrlgym.TextEnv, got {type(env).__name__}")
-    device = _device(training.device)
-    base = load_base(training.base, device, _dtype(training.dtype, device))
+    device = device_named(training.device)
+    base = load_base(training.base, device, dtype_named(training.dtype, device))
     return find_algorithm(name)(
         LM(base, autocast=training.autocast, recompute=training.recompute), config, env.context
     )
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device `name` of `Training.device`. Raises `ValueError` where it is not there."""
     if name == "auto":
         own = processes().device
         if own is not None:
@@ -397,7 +398,8 @@ def _device(name: str) -> torch.device:
         raise ValueError(f"there is no device {name!r} here: {str(error).splitlines()[0]}") from error
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
+def dtype_named(name: str, device: torch.device) -> torch.dtype:
+    """The type `name` of `Training.dtype` on `device`. Raises `ValueError` for another name."""
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     known["auto"] = known["bfloat16" if device.type == "cuda" else "float32"]
     if name not in known:

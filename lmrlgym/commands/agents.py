@@ -15,12 +15,16 @@ _NEEDED = ("torch", "transformers", "peft", "safetensors")
 def agents(module: str) -> Any:
     """The module `baselines.core.<module>`. Raises `ImportError` that says what to install or remove."""
     _check_ours()
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
+    if found := missing():
         raise ImportError(
-            f"the agents need the extra, {', '.join(missing)} is missing: pip install 'lmrlgym[baselines]'"
+            f"the agents need the extra, {', '.join(found)} is missing: pip install 'lmrlgym[baselines]'"
         )
     return import_module(f"baselines.core.{module}")
+
+
+def missing() -> list[str]:
+    """The packages without which there are no agents, as far as they are not installed."""
+    return [name for name in _NEEDED if find_spec(name) is None]
 
 
 def _check_ours() -> None:
