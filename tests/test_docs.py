@@ -94,7 +94,7 @@ def test_command_lines_of_the_pages_parse(line, monkeypatch):
     assert len(kinds) == 1
     options = vars(parse(kinds[0], verb, arguments))
     keywords(options.get("env_kwargs", ()))
-    if "env" in options and ":" not in options["env"]:
+    if options.get("env") and ":" not in options["env"]:
         assert registered(options["env"])
 
 

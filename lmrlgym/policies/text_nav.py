@@ -1,4 +1,4 @@
-"""Players of Text-Nav: `random`, `mixed` (the recipe of the paper's data) and `expert`.
+"""Players of Text-Nav: `random`, `mixed` (the recipe of the paper's data), `expert` and `delayed`.
 
 arXiv 2311.18232 (Text-Nav): its data come from two players, each of which takes the best command in one half
 of the rooms and a uniformly random admissible one in the other; .26 of the games were won in 15 commands. The
@@ -24,6 +24,14 @@ NEAR_SHARE = 0.26
 """In what part of its games a `HalfPlayer` knows the near half."""
 NEAR_ROOMS = ("Kitchen", "Dining Room", "Living Room", "Bedroom")
 """The near half of the paper's house, in which the thing and its goal are."""
+WANTED, DECOY = "stale food", "fresh food"
+"""What lies on one table in the paper's house: the thing to be carried, and another one."""
+TOUR = (
+    "go west", "go west",  # from the living room to the kitchen
+    "go west", "go east", "go north", "go south",  # backyard and garden, and back
+    "open fridge", "insert {} into fridge", "close fridge",
+)  # fmt: skip
+"""What a `DelayedPlayer` does with the thing that it took; the last command is the first that may be paid."""
 
 
 class ListedPlayer:
@@ -107,6 +115,45 @@ class HalfPlayer:
         return near
 
 
+class DelayedPlayer(ListedPlayer):
+    """Takes the thing or a decoy from one table, equally often, and does the same with either.
+
+    It walks to the table, where what it takes decides the game, and carries that along `TOUR`: nine commands
+    later the right thing pays 1 and the wrong one nothing. With the wrong one it goes on walking, any way
+    equally likely, until the turn limit. Where others have played otherwise, it says any admissible command.
+    """
+
+    def __init__(self, solver: TextNavSolver) -> None:
+        self.solver = solver
+
+    def act(self, histories: Sequence[History], rngs: Sequence[Generator]) -> list[str | Action]:
+        said = []
+        for history, rng in zip(histories, rngs, strict=True):
+            commands = self._commands(history) if history else ()
+            said.append(_said(commands, None, rng) if commands else "")
+        return said
+
+    def distribution(self, history: History) -> dict[str, float]:
+        commands = self._commands(history)
+        return {f"{command}\n": 1 / len(commands) for command in commands}
+
+    def _commands(self, history: History) -> Sequence[str]:
+        """What it may say, each equally likely."""
+        house, states = self.solver.game(history)
+        commands = admissible(house, view(house, states[-1]))
+        said = [command_in(turn.text) for turn in history if turn.is_action]
+        choices = [f"take {thing} from table" for thing in (WANTED, DECOY)]
+        taken = next((i for i, command in enumerate(said) if command in choices), None)
+        if taken is None:
+            best = best_command(house, states[-1])
+            return choices if best in choices else (best,)
+        done = len(said) - taken - 1
+        if done < len(TOUR):
+            following = TOUR[done].format(WANTED if said[taken] == choices[0] else DECOY)
+            return (following,) if following in commands else commands
+        return [command for command in commands if command.startswith("go ")] or commands
+
+
 def is_near(house: House, room: int) -> bool:
     """Whether a room is in the near half; in a generated house, every second one is."""
     return house.rooms[room] in NEAR_ROOMS if house is PAPER_HOUSE else room % 2 == 0
@@ -154,9 +201,23 @@ def _expert(
     return ExpertPlayer(solver(rooms=rooms, objects=objects, split=split))
 
 
+def _delayed(
+    *,
+    rooms: int | None = None,
+    objects: int | None = None,
+    split: str = "train",
+    compat: bool = False,
+    privileged: bool = False,
+) -> DelayedPlayer:
+    if rooms is not None or objects is not None:
+        raise ValueError(f"the tour is one of the paper's house: no rooms or objects, got {rooms}, {objects}")
+    return DelayedPlayer(solver())
+
+
 LEVELS: dict[str, Callable[..., ListedPlayer | HalfPlayer | ExpertPlayer]] = {
     "random": _random,
     "mixed": _mixed,
     "expert": _expert,
+    "delayed": _delayed,
 }
 """Name -> the environment's keywords -> player."""
