@@ -33,7 +33,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.pytorch_utils import Conv1D
 
 from baselines.core.layout import Layout, layout
-from baselines.core.slots import Slots
+from baselines.core.slots import ATTENTION, Slots
 from lmrlgym import data_path, weights_sha256
 
 Caches = dict[str, Cache]
@@ -275,15 +275,29 @@ class LM(nn.Module):
         return hidden
 
     def _in_slots(self, ids: Tensor, adapter: str | None, slots: Slots) -> Tensor:
-        with self._merged(adapter, slots):
+        with self._merged(adapter, slots), self._attending_to(slots) as told:
             hidden: Tensor = self.model.get_decoder()(
                 input_ids=ids,
                 attention_mask=_additive(slots.sees, self.model.dtype),
                 position_ids=slots.positions,
                 past_key_values=slots.cache(adapter or ""),
                 use_cache=True,
+                **told,
             ).last_hidden_state
         return hidden
+
+    @contextmanager
+    def _attending_to(self, slots: Slots) -> Iterator[dict[str, Any]]:
+        """Let layers of fused attention leave out rows that rest; gives what they must be told."""
+        config = self.model.config
+        if config._attn_implementation != "sdpa" or self.device.type != "cpu":
+            yield {}
+            return
+        config._attn_implementation = ATTENTION
+        try:
+            yield {"slots": slots}
+        finally:
+            config._attn_implementation = "sdpa"
 
     @contextmanager
     def _merged(self, adapter: str | None, slots: Slots) -> Iterator[None]:

@@ -2,20 +2,37 @@
 
 Nothing is moved when rows grow by different numbers of tokens, when a row begins another game or when it
 goes back to an earlier token: a row is the beginning of a buffer, and its length is a number.
+
+What a turn costs more in a long game is the reading of keys and values. On a CPU they are read only where a
+row has something to say, and only as far as its text goes (`attend`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 WIDTH_STEP = 64
 """Rows are attended to in whole steps, so that rounding hardly depends on how long the others are."""
+ATTENTION = "lmrlgym_slots"
+"""The name under which models find `attend`."""
+_GROUPS = 8
+"""Neighbouring rows are attended to together, in so many groups: no work in Python grows with the rows."""
+
+
+class Group(NamedTuple):
+    """Rows `begin` to `end` - 1, some of which read tokens; none of them sees a column from `width` on."""
+
+    begin: int
+    end: int
+    width: int
 
 
 class Slots(dict[str, Cache]):
@@ -39,6 +56,8 @@ class Slots(dict[str, Cache]):
         """(B, T) the columns they are written to; padding goes to the one after the last"""
         self.sees = torch.ones(rows, 1, 1, 1, dtype=torch.bool, device=device)
         """(B, 1, T, width)"""
+        self.groups: list[Group] = []
+        """The rows that read tokens; on a GPU, which would have to wait for the numbers, all of them."""
         self._longest = 0
 
     def keep(self, lengths: Sequence[int]) -> None:
@@ -61,7 +80,20 @@ class Slots(dict[str, Cache]):
         columns = torch.arange(self.width, device=self.device)
         self.sees = (columns <= self.positions[:, :, None])[:, None]
         self.lengths = self.lengths + is_text.sum(dim=1)
+        self.groups = self._groups(is_text)
         return torch.cat([past, is_text], dim=1).long()
+
+    def _groups(self, is_text: Tensor) -> list[Group]:
+        rows = len(is_text)
+        if self.device.type != "cpu":
+            return [Group(0, rows, self.width)]
+        size = -(-rows // _GROUPS)
+        reach = torch.where(is_text.any(dim=1), self.lengths, 0)
+        return [
+            Group(begin, min(begin + size, rows), -(-longest // WIDTH_STEP) * WIDTH_STEP)
+            for begin, part in zip(range(0, rows, size), reach.split(size), strict=True)
+            if (longest := int(part.max()))
+        ]
 
     def cache(self, name: str) -> Cache:
         """The cache of one adapter."""
@@ -113,3 +145,41 @@ class _SlotLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         """There is none."""
         return -1
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    *,
+    scaling: float,
+    slots: Slots,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """(B, T, heads, width of a head): what the groups of `slots` see; zeros for rows that read nothing.
+
+    One token a row is done by two products of matrices, which read the cache about as fast as the machine
+    can; PyTorch's fused attention took 1.3 to 1.8 times as long.
+    """
+    rows, heads, length, width = query.shape
+    seen = query.new_zeros(rows, length, heads, width)
+    for begin, end, columns in slots.groups:
+        part = slice(begin, end)
+        asked, keys, values = query[part], key[part, :, :columns], value[part, :, :columns]
+        mask = attention_mask[part, ..., :columns]
+        if length == 1:
+            shared = asked.reshape(
+                end - begin, key.shape[1], -1, width
+            )  # the queries of each head of the cache
+            scores = torch.matmul(shared, keys.transpose(2, 3)).mul_(scaling).add_(mask)
+            seen[part] = torch.matmul(scores.softmax(dim=-1), values).view(end - begin, 1, heads, width)
+        else:
+            seen[part] = sdpa_attention_forward(module, asked, keys, values, mask, scaling=scaling, **kwargs)[
+                0
+            ]
+    return seen, None
+
+
+AttentionInterface.register(ATTENTION, attend)
