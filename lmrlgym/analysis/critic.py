@@ -156,10 +156,10 @@ def audit_critic(
         raise ValueError("the games hold no decision of the agent")
     actions = [_actions(truth.at(place), place, critic, solved) for place in places]
     is_exact = target == "best" and not isinstance(truth.env, PartnerEnv)
-    table = None if target == "best" else truth.equations(places, actions)
-    if table is not None:
-        how = f"linear equations over {len(table)} states, {SAMPLES} actions drawn in each"
-        known = [_solved(table[p.history[-1].text], said) for p, said in zip(places, actions, strict=True)]
+    solved_by_equations = None if target == "best" else truth.equations(places, actions)
+    if solved_by_equations is not None:
+        known, count = solved_by_equations
+        how = f"linear equations over {count} states, {SAMPLES} actions drawn in each"
     else:
         how = (
             "exact: best play in every task that fits" if is_exact else f"{repeats} games played on from each"
@@ -285,6 +285,7 @@ class _Truth:
         self._stage = make_games(played_as or env_id, 1, env_kwargs).envs[0]
         if isinstance(self.env, PartnerEnv) and self.env.context != 1:
             raise ValueError(f"{env_id} hides something in its partner: its critics cannot be audited")
+        self._is_told_more = played_as not in ("", env_id)
         self._player, self._critic, self._seed = player, critic, seed
 
     def at(self, place: Place, env: TextEnv | None = None, options: dict[str, Any] | None = None) -> TextEnv:
@@ -383,14 +384,19 @@ class _Truth:
 
     def equations(
         self, places: Sequence[Place], actions: Sequence[Sequence[Turn]]
-    ) -> dict[str, _State] | None:
-        """Observation -> what is known there, where the newest one is all that counts; None elsewhere."""
+    ) -> tuple[list[_Known], int] | None:
+        """What is known at every place, and the states it follows from; None where these are too many, or
+        the newest observation is not all that counts where the player plays."""
         env = self._stage
         if env.context != 1 or isinstance(env, PartnerEnv) or self._critic.gamma >= 1:
             return None
+        stages = [[self.at(place, env, options) for options in self._hidden(place)] for place in places]
         table: dict[str, _State] = {}
-        waiting = [self.at(place, self._stage) for place in places]
-        extra = {p.history[-1].text: list(some) for p, some in zip(places, actions, strict=True)}
+        waiting = [stage for some in stages for stage in some]
+        extra: dict[str, list[Turn]] = {}
+        for some, there in zip(actions, stages, strict=True):
+            for stage in there:
+                extra.setdefault(stage.history[-1].text, []).extend(some)
         while waiting:
             here = waiting.pop()
             text = here.history[-1].text
@@ -401,7 +407,15 @@ class _Truth:
             table[text] = state = self._state(here, extra.get(text, []), len(table))
             waiting += [env for env in state.after.values() if env is not None]
         _solve(table, self._critic.gamma)
-        return table
+        found = [
+            _solved([table[stage.history[-1].text] for stage in there], some)
+            for there, some in zip(stages, actions, strict=True)
+        ]
+        return found, len(table)
+
+    def _hidden(self, place: Place) -> list[dict[str, Any]]:
+        """The tasks that fit, where the player is told more than the agent; else any one of them will do."""
+        return self.fitting(place) if self._is_told_more else [place.options]
 
     def _state(self, env: TextEnv, also: Sequence[Turn], number: int) -> _State:
         seen = visible(env.history, env.context)
@@ -453,9 +467,15 @@ def _solve(table: dict[str, _State], gamma: float) -> None:
             state.worth[said] = state.reward[said] + gamma * following
 
 
-def _solved(state: _State, actions: Sequence[Turn]) -> _Known:
-    own = [Chance(ids, state.worth[text], count) for (ids, text), count in state.counts.items()]
-    return _Known([(state.worth[turn.text], 0.0) for turn in actions], own, False)
+def _solved(states: Sequence[_State], actions: Sequence[Turn]) -> _Known:
+    """What is known where the game is in one of `states`, all equally likely."""
+    own = [
+        Chance(ids, state.worth[text], count / SAMPLES)
+        for state in states
+        for (ids, text), count in state.counts.items()
+    ]
+    of = [(float(np.mean([state.worth[turn.text] for state in states])), 0.0) for turn in actions]
+    return _Known(of, own, False)
 
 
 def _chess_at(env: PartnerEnv, place: Place) -> TextEnv:

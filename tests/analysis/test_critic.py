@@ -88,6 +88,18 @@ def test_a_player_that_draws_is_evaluated_by_equations_where_the_newest_observat
     assert found.levels["turn V"].bias.value == pytest.approx(2 / 7, abs=0.06)
 
 
+def test_a_player_that_is_told_more_than_the_agent_is_evaluated_in_every_place_that_fits():
+    # The player sees positions, the agent walls. Eight starts have walls on both sides: both cells of the
+    # stem and three of either trunk. Always down, two tokens each, gamma 1/2: Q is 0 from (7, 6), -1 from
+    # (6, 6), and in a trunk walls for ever, -1 - 1/4 - 1/16 - ... = -4/3.
+    games = start("lmrlgym/MazePartial-v0", {"task": 24}, "move down\n")
+    player = FrequencyPolicy({"move down\n": 1.0})
+    found = audit_critic(SaysZero(0.5), player, "data", games, played_as=MAZE)
+    assert found.how.startswith("linear equations")
+    assert found.levels["turn V"].bias.value == pytest.approx(0.5 * (0 + 1 + 6 * 4 / 3) / 8)
+    assert found.levels["turn V"].noise == 0
+
+
 def test_elsewhere_games_are_played_on_and_the_noise_is_told():
     # In the partial maze a player may look back. The first observation of the stem, walls on both sides, is
     # that of (6, 6) and (7, 6) and of the cells of both trunks, so that games that only move down differ.
