@@ -294,7 +294,9 @@ class Tables:
 
     The games are dealt into two folds, and each is judged by the Q fitted to the other, so that no
     estimate leans on its own noise. What the other fold does not hold has the mean y of its depth, the
-    number of utterances seen. `log_probs` are the player's, (T,) for each game. Q begins at 0 and is fitted
+    number of utterances seen, each weighted by how much likelier the player is to say it and what is seen
+    before it: where whole histories are seen most are met once, and the games' own mean is their player's.
+    `log_probs` are those of the player in question, (T,) for each game. Q begins at 0 and is fitted
     `sweeps` times: so many utterances are looked ahead. Where an agent sees no clock, nothing is learned from
     a game's last utterance before its turn limit: the sweeps are the limit.
     """
@@ -330,6 +332,7 @@ class Tables:
         self._state_of_pair = pairs[:, 0].astype(int)
         self._chance = np.zeros(len(self._pairs))
         self._chance[self._pair] = np.exp(np.concatenate(log_probs))
+        self._ratio = self._ratios(games, log_probs, depth.astype(int)[self._of.ravel()])
         self._begins = np.concatenate([[0], np.cumsum(lengths)])
         self._depths = np.array(self._depth)
 
@@ -348,6 +351,21 @@ class Tables:
                 rows.append((number, pair, self._depth[state], game.turns[i].reward, following, is_learned))
         return np.array(rows, float)
 
+    def _ratios(
+        self, games: Sequence[Trajectory], log_probs: Sequence[np.ndarray], depth: np.ndarray
+    ) -> np.ndarray:
+        """(utterances,) prod pi / mu of what is seen and said, over the largest of its depth."""
+        found = np.empty(len(depth))
+        begin = 0
+        for mine, theirs in zip(log_probs, behaviour_log_probs(games), strict=True):
+            log_ratio = mine - theirs
+            for t in range(len(log_ratio)):
+                found[begin + t] = log_ratio[t - depth[begin + t] : t + 1].sum()
+            begin += len(log_ratio)
+        largest = np.full(depth.max() + 1, -math.inf)
+        np.maximum.at(largest, depth, found)
+        return np.exp(np.where(found > -math.inf, found - largest[depth], -math.inf))
+
     def _state(self, seen: History) -> int:
         key = "".join(turn.text for turn in seen)
         number = self._states.setdefault(key, len(self._states))
@@ -361,7 +379,11 @@ class Tables:
         weight = (
             np.bincount(self._of.ravel(), counts[self._game], minlength=len(steps.pair)) * self._is_learned
         )
-        seen, at_depth = (np.bincount(of, weight) for of in (steps.pair, steps.depth))
+        tilted = (
+            np.bincount(self._of.ravel(), counts[self._game] * self._ratio, minlength=len(steps.pair))
+            * self._is_learned
+        )
+        seen, at_depth = np.bincount(steps.pair, weight), np.bincount(steps.depth, tilted)
         is_known = seen > 0
         chance = self._chance * is_known
         elsewhere = 1 - np.bincount(self._state_of_pair, chance, minlength=states)
@@ -369,7 +391,7 @@ class Tables:
         for _ in range(self.sweeps):
             backup = steps.reward + self.gamma * np.where(steps.following < 0, 0.0, v[steps.following])
             overall = float((weight * backup).sum() / weight.sum())
-            depth_mean = _means(np.bincount(steps.depth, weight * backup), at_depth, overall)
+            depth_mean = _means(np.bincount(steps.depth, tilted * backup), at_depth, overall)
             default = np.append(depth_mean, overall)[np.minimum(self._depths, len(depth_mean))]
             q = _means(np.bincount(steps.pair, weight * backup), seen, np.nan)
             q = np.where(is_known, q, default[self._state_of_pair])
