@@ -364,7 +364,10 @@ class Tables:
             begin += len(log_ratio)
         largest = np.full(depth.max() + 1, -math.inf)
         np.maximum.at(largest, depth, found)
-        return np.exp(np.where(found > -math.inf, found - largest[depth], -math.inf))
+        is_said = found > -math.inf
+        found[is_said] = np.exp(found[is_said] - largest[depth[is_said]])
+        found[~is_said] = 0.0
+        return found
 
     def _state(self, seen: History) -> int:
         key = "".join(turn.text for turn in seen)
@@ -409,6 +412,24 @@ class Tables:
                 after = float(v[end]) if end >= 0 else 0.0
                 found[game] = Values(q[pairs], v[self._state_of_pair[pairs]], after)
         return found
+
+    def known(self) -> float:
+        """What share of the player's utterances the tables hold: the rest has the mean of its depth.
+
+        The mean over the depths that the games reach, each over the states that the player comes to.
+        """
+        depth = self._steps.depth[self._of.ravel()]
+        state = self._state_of_pair[self._pair]
+        held = np.zeros(len(depth))
+        for fold in range(FOLDS):
+            is_own = self._fold[self._game] == fold
+            is_known = np.bincount(self._pair[~is_own], minlength=len(self._pairs)) > 0
+            chance = np.bincount(self._state_of_pair, self._chance * is_known, minlength=len(self._states))
+            held[is_own] = chance[state[is_own]]
+        reached = np.bincount(depth)
+        tilted = np.bincount(depth, self._ratio)
+        share = _means(np.bincount(depth, self._ratio * held), tilted, 0.0)
+        return float(np.average(share, weights=reached))
 
     def interval(self, refits: int = 200, seed: int = 0) -> tuple[float, float]:
         """The 95 % interval of fitted Q evaluation: Q is fitted anew to `refits` samples of the games."""

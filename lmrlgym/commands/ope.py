@@ -34,6 +34,9 @@ from lmrlgym.policies import KnowsDistribution
 from lmrlgym.resources import replacing
 from lmrlgym.types import Trajectory
 
+_MOSTLY = 0.9
+"""Below this share of what the player says in its tables, fitted Q evaluation has no interval."""
+
 
 @dataclass(frozen=True)
 class OpeOptions:
@@ -71,6 +74,8 @@ class Result:
     gamma: float
     estimates: tuple[Estimate, ...]
     coverage: Coverage
+    held: float
+    """Share of the player's utterances that the tables of fitted Q evaluation hold."""
     notes: tuple[str, ...]
 
 
@@ -97,7 +102,7 @@ def _evaluated(options: OpeOptions, data: Dataset, games: Sequence[Trajectory]) 
     behaviour_log_probs(games)  # complains before any work is done
     context = made(env_id, env_kwargs).context
     log_probs, notes = _log_probs(options, env_id, env_kwargs, context, games)
-    rows, found = _estimates(options, games, log_probs, context)
+    rows, found, held = _estimates(options, games, log_probs, context)
     truncated = sum(not game.terminated for game in games) / len(games)
     if truncated:
         notes.append(
@@ -107,9 +112,14 @@ def _evaluated(options: OpeOptions, data: Dataset, games: Sequence[Trajectory]) 
     notes += (
         [] if sure.effective >= 10 else ["fewer than 10 effective games: the weighted numbers mean little"]
     )
+    if held < _MOSTLY:
+        notes.append(
+            f"the tables hold {100 * held:.0f} % of what the player says, the rest has the mean of its "
+            "depth; fitted Q evaluation has no interval: it would not tell that error"
+        )
     return Result(
         options.player, options.data, str(data.card.get("sha256", "")), env_id, env_kwargs, options.gamma,
-        tuple(rows), sure, tuple(notes),
+        tuple(rows), sure, held, tuple(notes),
     )  # fmt: skip
 
 
@@ -151,13 +161,17 @@ def _estimates(
     games: Sequence[Trajectory],
     log_probs: Sequence[np.ndarray],
     context: int | None,
-) -> tuple[list[Estimate], list[Logged]]:
-    """Every estimate, and the games they are made of."""
+) -> tuple[list[Estimate], list[Logged], float]:
+    """Every estimate, the games they are made of, and what the tables hold."""
     tables = Tables(games, log_probs, context, gamma=options.gamma, sweeps=options.sweeps)
     found = logged(games, log_probs, tables.values())
     rows = estimates(found, gamma=options.gamma, resamples=options.resamples, seed=options.seed)
-    low, high = tables.interval(max(2, options.resamples // 10), options.seed)
-    return [row._replace(low=low, high=high) if row.name == FITTED_Q else row for row in rows], found
+    held = tables.known()
+    low = high = math.nan
+    if held >= _MOSTLY:
+        low, high = tables.interval(max(2, options.resamples // 10), options.seed)
+    rows = [row._replace(low=low, high=high) if row.name == FITTED_Q else row for row in rows]
+    return rows, found, held
 
 
 def _text(result: Result) -> str:

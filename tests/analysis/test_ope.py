@@ -222,12 +222,52 @@ def test_uniform_wordle_from_the_datas_player_is_the_exact_value():
     # 39/40 of the guesses miss, whatever was said before
     exact = -sum((39 / 40) ** t for t in range(1, 7))
     assert wordle_value(0.0) == pytest.approx(exact)
-    rows, _ = all_estimates(WORDLE, "mixed", "random", 1200, vocabulary="common-40")
+    rows, tables = all_estimates(WORDLE, "mixed", "random", 1200, vocabulary="common-40")
     for name in ("per-decision", "weighted per-decision", "doubly robust", "weighted doubly robust"):
         row = rows[name]
         slack = 0.5 * (row.high - row.low)  # twice the interval: one sample in many thousands lies outside
         assert row.low - slack < exact < row.high + slack, name
-    assert rows["fitted Q evaluation"].value > exact  # most histories are met once: it falls back on the data
+    # Most histories are met once. What the tables lack is weighted towards the player: an eighth of the way
+    # from the exact value to the data's mean is left, where all of it was when the data's own mean stood in.
+    gap = rows["fitted Q evaluation"].value - exact
+    assert 0 < gap < 0.125 * (wordle_value(0.33) - exact)
+    assert tables.known() < 0.5
+
+
+def one_step(observations: str) -> Tables:
+    """Two games that say a, paid 1, and two that say b, paid 5, each as likely; the player always says a."""
+    games = [
+        Trajectory(
+            MAZE,
+            {},
+            (Turn(observation, False), Turn(said, True, paid, log_prob=math.log(0.5)), Turn("!", False)),
+            True,
+            False,
+        )
+        for observation, said, paid in zip(observations, "aabb", (1.0, 1.0, 5.0, 5.0), strict=True)
+    ]
+    return Tables(games, [np.array([log]) for log in (0.0, 0.0, -math.inf, -math.inf)], None)
+
+
+def test_what_the_tables_lack_has_the_mean_of_what_the_player_would_have_said():
+    # Every game begins otherwise, so that nothing is known: the mean of all is 3, the player's is 1.
+    tables = one_step("wxyz")
+    assert [values.v[0] for values in tables.values()] == pytest.approx([1.0] * 4)
+    assert tables.known() == 0
+
+
+def test_tables_that_hold_all_that_the_player_says_are_exact():
+    tables = one_step("wwww")
+    assert [values.v[0] for values in tables.values()] == pytest.approx([1.0] * 4)
+    assert tables.known() == 1
+
+
+def test_where_the_player_says_nothing_of_the_data_their_mean_stands_in():
+    turns = (Turn("?\n", False), Turn("a\n", True, 2.0, log_prob=0.0))
+    games = [Trajectory(MAZE, {}, turns, True, False)] * 2
+    tables = Tables(games, [np.array([-math.inf])] * 2, None)
+    assert [values.v[0] for values in tables.values()] == [2.0, 2.0]
+    assert tables.known() == 0
 
 
 def test_fitted_q_of_a_maze_is_the_exact_value_where_every_cell_was_seen():
@@ -299,6 +339,19 @@ def test_the_command_prints_and_writes_every_estimator(tmp_path, capsys):
     assert len(record["estimates"]) == 7
     assert all(one["name"] in shown for one in record["estimates"])
     assert record["env_kwargs"] == {"vocabulary": "common-40"}
+    assert record["held"] < 0.5
+    assert record["estimates"][-1]["low"] is None
+    assert "fitted Q evaluation has no interval" in shown
+
+
+def test_fitted_q_has_an_interval_where_the_tables_hold_what_is_said(tmp_path, capsys):
+    path = tmp_path / "ope.json"
+    arguments = ["ope", "mixed", "--data", "maze/random-v0", "--games", "200", "--resamples", "50"]
+    assert main([*arguments, "--json", str(path)]) == 0
+    assert "has no interval" not in capsys.readouterr().out
+    record = json.loads(path.read_text())
+    assert record["held"] > 0.9
+    assert record["estimates"][-1]["low"] < record["estimates"][-1]["high"]
 
 
 @pytest.mark.parametrize(
