@@ -1,6 +1,6 @@
 """Text-Nav against the real engine: the same house in TextWorld, the same commands, the same game.
 
-Needs the extra `textworld`. A house is compiled once a start room, which takes a second or more.
+Needs the extra `textworld`. A house is compiled once a start room; the whole file takes about a minute.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def compiled(house: House, start: int, folder: Path) -> Any:
     options.path = f"{folder}/"
     options.file_ext = ".z8"
     maker = textworld.GameMaker(options)
-    rooms = [maker.new_room(name) for name in house.rooms]
+    # In lower case: a name that begins with P or I, as "Porch", the engine takes for one of its own numbers
+    # and replaces by another, perhaps that of another room. It tells all of them with capitals.
+    rooms = [maker.new_room(name.lower()) for name in house.rooms]
     for room, exits in enumerate(house.exits):
         for way, there in exits.items():
             if room < there:
