@@ -2,7 +2,10 @@
 
 Rates are steps a second, resets included, and shares of the rate of a trivial environment (an int
 to see, nothing to do, an empty info) that takes turns with it in the same run: shares travel from
-machine to machine, rates do not. The full run also plays the Wordles of other suites where they are
+machine to machine, rates do not. Maze, Wordle and the dialogue games hear 1,000 texts over and over. Text-Nav
+and chess, whose sensible commands change from step to step, play recorded games again. Text-Nav
+remembers what it has told: "first" are games that begin with nothing remembered, "again" the same ones
+once more. The full run also plays the Wordles of other suites where they are
 installed (`pip install textarena gem-llm`).
 """
 
@@ -26,6 +29,7 @@ import lmrlgym
 from benchmarks.others import Game, installed, nltk_words
 from benchmarks.table import HEADER, Row, Timed, row, title, write
 from lmrlgym import data_path
+from lmrlgym.envs import text_nav_rules
 
 TRIVIAL = "benchmarks/Trivial-v0"
 SIDE_BY_SIDE = 16
@@ -133,10 +137,12 @@ def random_actions(env_id: str, count: int = 1_000, **env_kwargs: Any) -> list[s
     return [candidates[i] for i in np.random.default_rng([0, 1]).integers(len(candidates), size=count)]
 
 
-def recorded(env_id: str, **env_kwargs: Any) -> list[lmrlgym.Trajectory]:
-    """Games of a random player, for games whose sensible actions change from move to move."""
-    policy = lmrlgym.policy_named("random", env_id, **env_kwargs)
-    return lmrlgym.rollout(env_id, policy, SIDE_BY_SIDE, seed=0, env_kwargs=env_kwargs)
+def recorded(
+    env_id: str, level: str = "random", episodes: int = SIDE_BY_SIDE, **env_kwargs: Any
+) -> list[lmrlgym.Trajectory]:
+    """Games of a scripted player, for games whose sensible actions change from move to move."""
+    policy = lmrlgym.policy_named(level, env_id, **env_kwargs)
+    return lmrlgym.rollout(env_id, policy, episodes, seed=0, parallel=SIDE_BY_SIDE, env_kwargs=env_kwargs)
 
 
 def spoken(game: lmrlgym.Trajectory) -> list[str]:
@@ -160,25 +166,57 @@ def replay_rate(env: gymnasium.Env[Any, Any], games: Sequence[lmrlgym.Trajectory
 
 
 def vector_replay_rate(vector: Any, games: Sequence[lmrlgym.Trajectory]) -> Timed:
-    """Game steps a second of `games` played again side by side; one that is over waits for the others."""
+    """Game steps a second of `games` played again, as many side by side as `vector` has places.
+
+    One that is over waits for the others. The number of games must be a multiple of the places.
+    """
     said = [spoken(game) for game in games]
+    width = vector.num_envs
 
     def measure() -> float:
         start = time.perf_counter()
-        for slot, game in enumerate(games):
-            vector.reset_game(slot, seed=game.seed, options={})
-        for batch in zip_longest(*said):
-            vector.play(batch)
+        for first in range(0, len(games), width):
+            for slot, game in enumerate(games[first : first + width]):
+                vector.reset_game(slot, seed=game.seed, options={})
+            for batch in zip_longest(*said[first : first + width]):
+                vector.play(batch)
         return sum(map(len, said)) / (time.perf_counter() - start)
 
     return measure
 
 
+def forgetful(measure: Timed) -> Timed:
+    """`measure` with all that Text-Nav remembers forgotten before."""
+    forgets = [f.cache_clear for f in vars(text_nav_rules).values() if hasattr(f, "cache_clear")]
+
+    def forget_and_measure() -> float:
+        for forget in forgets:
+            forget()
+        return measure()
+
+    return forget_and_measure
+
+
+def text_nav_rows(env_id: str, steps: int, repeats: int, alone: Timed, side_by_side: Timed) -> list[Row]:
+    """About `steps` steps of the mixed player's games, none of them met before, and the same once more."""
+    games = recorded(env_id, "mixed", SIDE_BY_SIDE * max(1, steps // (15 * SIDE_BY_SIDE)))
+    vector = gymnasium.make_vec(env_id, SIDE_BY_SIDE, vectorization_mode="vector_entry_point").unwrapped
+    ways = {
+        "gym.make": (replay_rate(gymnasium.make(env_id), games), alone),
+        f"vector of {SIDE_BY_SIDE}": (vector_replay_rate(vector, games), side_by_side),
+    }
+    return [
+        row(f"{env_id} {which} {how}", "steps/s", change(measure), baseline, repeats)
+        for how, (measure, baseline) in ways.items()
+        for which, change in {"first": forgetful, "again": lambda as_it_is: as_it_is}.items()
+    ]
+
+
 def chess_rows(env_id: str, steps: int, repeats: int, alone: Timed, side_by_side: Timed) -> list[Row]:
-    """Legal moves against the partners that need no engine, in whole games of at most `steps` / 200 moves."""
+    """Legal moves against the partners that need no engine; `builtin` takes longer and plays shorter games."""
     rows = []
-    for partner in ("random", "builtin"):
-        settings: dict[str, Any] = {"partner": partner, "max_moves": max(1, min(400, steps // 200))}
+    for partner, longest in {"random": 400, "builtin": 60}.items():
+        settings: dict[str, Any] = {"partner": partner, "max_moves": max(1, min(longest, steps // 200))}
         games = recorded(env_id, **settings)
         one = replay_rate(gymnasium.make(env_id, **settings), games)
         rows.append(row(f"{env_id} {partner} gym.make", "steps/s", one, alone, repeats))
@@ -201,6 +239,9 @@ def env_rows(steps: int, repeats: int) -> list[Row]:
     for env_id in sorted(env_id for env_id in gymnasium.registry if env_id.startswith("lmrlgym/")):
         if "Chess" in env_id:
             rows += chess_rows(env_id, steps, repeats, alone, side_by_side)
+            continue
+        if "TextNav" in env_id:
+            rows += text_nav_rows(env_id, steps, repeats, alone, side_by_side)
             continue
         actions = random_actions(env_id)
         one = single_rate(gymnasium.make(env_id), actions, steps)

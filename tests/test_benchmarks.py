@@ -9,6 +9,7 @@ import gymnasium
 import pytest
 
 from benchmarks import envs
+from lmrlgym.envs.text_nav_rules import step_of
 
 FAST_ENOUGH = {"lmrlgym/Maze-v0 gym.make": 0.15, "lmrlgym/Wordle-v0 gym.make": 0.11}
 """The least share of a trivial environment's rate."""
@@ -25,7 +26,8 @@ def test_every_registered_game_is_measured_alone_and_side_by_side():
     rows = envs.env_rows(steps=1_000, repeats=1)
     ids = [env_id for env_id in gymnasium.registry if env_id.startswith("lmrlgym/")]
     played = [f"{i} {p}" for i in ids if "Chess" in i for p in ("random", "builtin")]
-    played += [env_id for env_id in ids if "Chess" not in env_id]
+    played += [f"{i} {w}" for i in ids if "TextNav" in i for w in ("first", "again")]
+    played += [env_id for env_id in ids if "Chess" not in env_id and "TextNav" not in env_id]
     assert sorted(row.name for row in rows) == sorted(
         f"{game} {how}" for game in played for how in ("gym.make", "vector of 16")
     )
@@ -53,6 +55,26 @@ def test_chess_is_measured_by_legal_moves_and_every_one_of_them_counts():
     envs.vector_replay_rate(vector.unwrapped, games)()
     told = [[turn.text for turn in env.history] for env in vector.unwrapped.envs]
     assert told == [[turn.text for turn in game.turns] for game in games]
+
+
+def test_text_nav_is_measured_by_whole_games_and_first_means_that_nothing_is_remembered():
+    games = envs.recorded("lmrlgym/TextNav-v0", "mixed", 32)
+    vector = gymnasium.make_vec("lmrlgym/TextNav-v0", 16, vectorization_mode="vector_entry_point").unwrapped
+    played = []
+
+    def measure() -> float:
+        rate = envs.vector_replay_rate(vector, games)()
+        played.append(step_of.cache_info().misses)
+        return rate
+
+    envs.forgetful(measure)()
+    told = [[turn.text for turn in env.history] for env in vector.envs]
+    assert told == [[turn.text for turn in game.turns] for game in games[16:]]
+    envs.forgetful(measure)()
+    measure()
+    # Forgotten, the same steps are all computed again; once more, none is.
+    assert 0 < played[0] == played[1] == played[2]
+    assert {turn.text for game in games for turn in game.turns if turn.is_action} > {"close fridge\n"}
 
 
 def test_rates_count_every_step_and_go_on_over_the_end_of_a_game():

@@ -29,9 +29,31 @@ MAX_MOVES = 400
 
 @dataclass(frozen=True, slots=True)
 class ChessState:
-    """What a partner knows: the position, its side to move."""
+    """What a partner knows: the position, its side to move.
 
-    fen: str
+    `position` is a FEN, or a board that nobody changes: writing and reading FEN takes longer than a move.
+    """
+
+    position: str | chess.Board
+
+    @property
+    def fen(self) -> str:
+        """The position in FEN."""
+        return self.position if isinstance(self.position, str) else self.position.fen()
+
+    def board(self) -> chess.Board:
+        """The position on a new board, as if read from its FEN."""
+        import chess
+
+        return chess.Board(self.position) if isinstance(self.position, str) else _alone(self.position)
+
+
+def _alone(board: chess.Board) -> chess.Board:
+    """A copy of `board` that knows what its FEN tells: no moves before, en passant only where it is legal."""
+    copy = board.copy(stack=False)
+    if copy.ep_square is not None and not copy.has_legal_en_passant():
+        copy.ep_square = None
+    return copy
 
 
 ENGINES: Mapping[str, Callable[..., Partner]] = {
@@ -209,7 +231,7 @@ class ChessEnv(PartnerEnv):
         if move is None:
             return self._answer(ILLEGAL_REWARD, action_is_valid=False)
         return self._moved(move, WIN_REWARD, "won") or Query(
-            self.history, ChessState(self._board.fen()), self.np_random
+            self.history, ChessState(_alone(self._board)), self.np_random
         )
 
     def _heard(self, reply: Reply) -> Response:

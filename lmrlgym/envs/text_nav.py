@@ -32,10 +32,10 @@ from lmrlgym.envs.text_nav_rules import (
     first_state,
     is_lost,
     is_won,
-    last_lines,
     listed,
     obey,
     objective,
+    opening,
     replayed,
     starts_in,
     step_of,
@@ -156,10 +156,9 @@ class TextNavEnv(TextEnv):
             self.house = house_of(self.rooms, self.objects, self.split, self.task)
             start = (self.house.start or 0) if room is None else _room_named(room, self.house)
         self._styles = self.np_random.integers(STYLES, size=len(self.house.rooms)).tolist()
-        self._state = first_state(self.house, start)
         self._moves = 1
-        seen = view(self.house, self._state)
-        return f"{objective(self.house)}\n{self._described(seen)}\n{last_lines(self.house, seen, False)}"
+        self._state, told = opening(self.house, start, self._styles[start], not self._partial)
+        return told
 
     def _described(self, seen: State) -> str:
         return described(self.house, seen, self._styles[seen.room], not self._partial)

@@ -87,6 +87,11 @@ class House:
         return {thing.name: number for number, thing in enumerate(self.things)}
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the things."""
+        return tuple(thing.name for thing in self.things)
+
+    @cached_property
     def furniture(self) -> tuple[dict[str, int], ...]:
         """[room][name] -> the number of a holder that stands there."""
         return tuple(

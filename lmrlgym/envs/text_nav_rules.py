@@ -6,7 +6,7 @@ that describe a room are our own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -71,13 +71,12 @@ def is_lost(house: House, state: State) -> bool:
 @lru_cache(maxsize=16_384)
 def admissible(house: House, state: State) -> tuple[str, ...]:
     """The commands that change something, in alphabetical order; `state` may be a view."""
+    held = _contents(house, state)
+    carried = held.get(CARRIED, ())
     commands = [f"go {way}" for way in house.exits[state.room]]
-    carried = _names_at(house, state, CARRIED)
-    for thing, place in zip(house.things, state.places, strict=True):
-        if place == CARRIED:
-            commands += [f"drop {thing.name}", *([f"eat {thing.name}"] if thing.is_food else [])]
-        elif place == state.room:
-            commands.append(f"take {thing.name}")
+    commands += [f"drop {name}" for name in carried]
+    commands += [f"eat {name}" for name in carried if house.things[house.numbers[name]].is_food]
+    commands += [f"take {name}" for name in held.get(state.room, ())]
     for number in house.furniture[state.room].values():
         holder = house.holders[number]
         is_open = number in state.opened
@@ -86,12 +85,11 @@ def admissible(house: House, state: State) -> tuple[str, ...]:
         if is_open or not holder.is_container:
             put, on = ("insert", "into") if holder.is_container else ("put", "on")
             commands += [f"{put} {name} {on} {holder.name}" for name in carried]
-            held = _names_at(house, state, house.place_in(number))
-            commands += [f"take {name} from {holder.name}" for name in held]
-    return tuple(sorted(commands))
+            commands += [f"take {name} from {holder.name}" for name in held.get(house.place_in(number), ())]
+    commands.sort()
+    return tuple(commands)
 
 
-@lru_cache(maxsize=16_384)
 def obey(house: House, state: State, said: str) -> Outcome:
     """What `said` does, a command as `command_in` gives it. Any other text is refused."""
     verb, _, what = said.partition(" ")
@@ -107,7 +105,7 @@ def obey(house: House, state: State, said: str) -> Outcome:
 def _go(house: House, state: State, way: str) -> Outcome:
     there = house.exits[state.room].get(way)
     if there is not None:
-        return Outcome(state._replace(room=there), None)
+        return Outcome(State(there, state.places, state.opened, state.recent), None)
     if way in DIRECTIONS or way in _OTHER_WAYS:
         return _refused(state, NO_WAY)
     return _unheard(state, NO_THING)
@@ -180,7 +178,7 @@ def _open(house: House, state: State, name: str) -> Outcome:
         return _refused(state, "It isn't something you can open.")
     if number in state.opened:
         return _refused(state, "That's already open.")
-    held = _names_at(house, state, house.place_in(number))
+    held = _contents(house, state).get(house.place_in(number))
     revealed = f", revealing {enumerated(held)}" if held else ""
     return Outcome(state._replace(opened=state.opened | {number}), f"You open the {name}{revealed}.")
 
@@ -224,7 +222,7 @@ def _examine(house: House, state: State, name: str) -> Outcome:
     number = house.furniture[state.room].get(name)
     if number is None:
         return Outcome(state, f"It is {with_article(name)}.")
-    return Outcome(state, _described(house, state, number, 0))
+    return Outcome(state, _described(house, number, number in state.opened, 0, _contents(house, state)))
 
 
 _RULES: dict[str, Callable[[House, State, str], Outcome]] = {
@@ -256,9 +254,17 @@ def _thing(house: House, state: State, name: str) -> int | None:
     return number if number is not None and state.places[number] in shown(house, state) else None
 
 
-def _names_at(house: House, state: State, place: int) -> list[str]:
-    still = [thing for thing in range(len(house.things)) if thing not in state.recent]
-    return [house.things[thing].name for thing in (*state.recent, *still) if state.places[thing] == place]
+def _contents(house: House, state: State) -> dict[int, tuple[str, ...]]:
+    """Place -> the names of the things there, those last moved first."""
+    held: dict[int, tuple[str, ...]] = {}
+    _, places, _, recent = state
+    for thing in recent:
+        place = places[thing]
+        held[place] = (*held.get(place, ()), house.names[thing])
+    for thing, place in enumerate(places):
+        if place != ELSEWHERE and thing not in recent:
+            held[place] = (*held.get(place, ()), house.names[thing])
+    return held
 
 
 @lru_cache(maxsize=1_024)
@@ -301,7 +307,8 @@ def with_article(name: str) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def enumerated(names: Sequence[str]) -> str:
+@lru_cache(maxsize=8_192)
+def enumerated(names: tuple[str, ...]) -> str:
     """ "a bowl, a plate and an egg" """
     return _joined([with_article(name) for name in names])
 
@@ -310,7 +317,6 @@ def _joined(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-@lru_cache(maxsize=2_048)
 def objective(house: House) -> str:
     """The sentence that says what to do."""
     thing, goal = house.things[house.wanted], house.holders[house.goal]
@@ -323,37 +329,64 @@ def objective(house: House) -> str:
 
 def carrying(house: House, state: State) -> str:
     """The inventory."""
-    carried = _names_at(house, state, CARRIED)
+    carried = _contents(house, state).get(CARRIED)
     return f"You are carrying: {enumerated(carried)}." if carried else NOTHING_CARRIED
 
 
 @lru_cache(maxsize=16_384)
 def described(house: House, state: State, style: int, tells_room: bool) -> str:
     """The room, what is in it and its exits, in one of `STYLES` ways; its name only if `tells_room`."""
-    exits, style = style % len(_EXITS), style // len(_EXITS)
-    holders, here = style % len(_OPEN), style // len(_OPEN)
-    furniture = house.furniture[state.room].values()
-    ways = [way for way in DIRECTIONS if way in house.exits[state.room]]
-    sentences = [_HERE[here].format(house.rooms[state.room].lower())] if tells_room else []
-    sentences += [_described(house, state, number, holders) for number in furniture]
-    if ground := _names_at(house, state, state.room):
-        sentences.append(f"On the ground {_being(ground)}.")
-    return " ".join((*sentences, _EXITS[exits].format(_joined(ways))))
+    before, after = _around(house, state.room, style, tells_room)
+    return f"{before}{_within(house, state, style // len(_EXITS) % len(_OPEN))}{after}"
 
 
-def _described(house: House, state: State, number: int, style: int) -> str:
-    """A supporter or container and what is to be seen on or in it."""
+@lru_cache(maxsize=16_384)
+def _within(house: House, state: State, style: int) -> str:
+    """What is in the room, a blank after every sentence."""
+    held = _contents(house, state)
+    sentences = [
+        _described(house, number, number in state.opened, style, held)
+        for number in house.furniture[state.room].values()
+    ]
+    if state.room in held:
+        sentences.append(f"On the ground {_being(held[state.room])}.")
+    return "".join([f"{sentence} " for sentence in sentences])
+
+
+@lru_cache(maxsize=8_192)
+def _around(house: House, room: int, style: int, tells_room: bool) -> tuple[str, str]:
+    """How the description of a room begins, its name and a blank or nothing, and how it ends."""
+    exits, here = style % len(_EXITS), style // len(_EXITS) // len(_OPEN)
+    ways = [way for way in DIRECTIONS if way in house.exits[room]]
+    before = f"{_HERE[here].format(house.rooms[room].lower())} " if tells_room else ""
+    return before, _EXITS[exits].format(_joined(ways))
+
+
+def _described(
+    house: House, number: int, is_open: bool, style: int, held: Mapping[int, tuple[str, ...]]
+) -> str:
+    """A supporter or container and what of `held`, the contents of all places, is to be seen on or in it."""
     holder = house.holders[number]
-    if holder.is_container and number not in state.opened:
+    if holder.is_container and not is_open:
         return _CLOSED[style].format(holder.name)
-    held = _being(_names_at(house, state, house.place_in(number)))
-    return (_OPEN if holder.is_container else _SUPPORTER)[style].format(holder.name, held)
+    sentence = (_OPEN if holder.is_container else _SUPPORTER)[style]
+    return sentence.format(holder.name, _being(held.get(house.place_in(number), ())))
 
 
-def _being(names: Sequence[str]) -> str:
+@lru_cache(maxsize=8_192)
+def _being(names: tuple[str, ...]) -> str:
     if not names:
         return "is nothing"
     return f"{'is' if len(names) == 1 else 'are'} {enumerated(names)}"
+
+
+@lru_cache(maxsize=4_096)
+def opening(house: House, room: int, style: int, tells_room: bool) -> tuple[State, str]:
+    """How a game that begins in `room` begins, and what is told first."""
+    state = first_state(house, room)
+    seen = view(house, state)
+    room_told = described(house, seen, style, tells_room)
+    return state, f"{objective(house)}\n{room_told}\n{last_lines(house, seen, False)}"
 
 
 @lru_cache(maxsize=16_384)
@@ -432,5 +465,5 @@ def replayed(house: House, room: int, history: History) -> list[State]:
     states = [first_state(house, room)]
     for turn in history:
         if turn.is_action:
-            states.append(obey(house, states[-1], command_in(turn.text)).state)
+            states.append(step_of(house, states[-1], command_in(turn.text), True).state)
     return states

@@ -1,6 +1,6 @@
 """Chess partners: `random`, `builtin` (a small alpha-beta search) and `stockfish`.
 
-Each reads the position from `state.fen` of the query and answers in UCI, for whichever side is to move; its
+Each reads the position from the state of the query and answers in UCI, for whichever side is to move; its
 draws come from the query's random stream and it keeps nothing from one query to the next.
 """
 
@@ -37,9 +37,7 @@ class RandomPartner:
 
 
 def _random_move(query: Query) -> str:
-    import chess
-
-    board = chess.Board(query.state.fen)
+    board: chess.Board = query.state.board()
     moves = list(board.generate_pseudo_legal_moves())
     # Drawing again where a king is left in check is uniform over the legal moves, and makes no list of them.
     while moves:
@@ -100,9 +98,7 @@ class BuiltinPartner:
         return [self._move(query) for query in queries]
 
     def _move(self, query: Query) -> str:
-        import chess
-
-        board = chess.Board(query.state.fen)
+        board = query.state.board()
         search = _Search(board)
         values = search.values(self.depth, self.margin)
         if not values:

@@ -37,6 +37,25 @@ def mirrored(fen: str) -> str:
     return chess.Board(fen).mirror().fen()
 
 
+def test_a_partner_gets_the_board_that_its_fen_tells():
+    # After c4 the pawn on b4 might take in passing, but its king would then be in check by the rook.
+    asked = []
+
+    class Asks:
+        def reply(self, queries: Any) -> list[str]:
+            asked.extend(query.state for query in queries)
+            return ["a4b3"]
+
+    env = ChessEnv(partner=Asks())
+    env.reset(options={"fen": "8/8/8/8/kp5R/8/2P5/4K3 w - - 0 1"})
+    env.step("c 4\n")
+    (state,) = asked
+    assert state.fen == "8/8/8/8/kpP4R/8/8/4K3 b - - 0 1"
+    read = chess.Board(state.fen)
+    assert list(state.board().generate_pseudo_legal_moves()) == list(read.generate_pseudo_legal_moves())
+    assert ChessState(state.fen).board() == read == state.board()
+
+
 # ---- random ----
 
 
