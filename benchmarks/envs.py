@@ -213,7 +213,7 @@ def text_nav_rows(env_id: str, steps: int, repeats: int, alone: Timed, side_by_s
 
 
 def chess_rows(env_id: str, steps: int, repeats: int, alone: Timed, side_by_side: Timed) -> list[Row]:
-    """Legal moves against the partners that need no engine; `builtin` takes longer and plays shorter games."""
+    """Legal moves against the partners that need no engine; `builtin` is slow and plays shorter games."""
     rows = []
     for partner, longest in {"random": 400, "builtin": 60}.items():
         settings: dict[str, Any] = {"partner": partner, "max_moves": max(1, min(longest, steps // 200))}
