@@ -21,7 +21,7 @@ from lmrlgym.env import Partner, Query, Reply, TextEnv, replies
 from lmrlgym.partners import Role
 from lmrlgym.policies import DataPlayer, uniform_policy
 from lmrlgym.references import key_of, protocol
-from lmrlgym.rollouts import Policy, json_values, make_games, rollout
+from lmrlgym.rollouts import Play, Policy, json_values, make_games, rollout
 from lmrlgym.types import Action, History, Seeds, Trajectory, Turn
 
 _TASK_STREAM = 2
@@ -36,12 +36,13 @@ def collect(
     seed: int = Seeds.DATA,
     *,
     progress: bool = False,
+    play: Play = rollout,
     **env_kwargs: Any,
 ) -> Dataset:
     """`episodes` games of the player `level` (random, mixed, expert, ...), seeded `seed`, `seed` + 1, ...
 
-    The same arguments give the same games. Utterance log-probabilities are stored where the player
-    knows them. Raises `ValueError` for an unknown level or a count below 1.
+    The same arguments give the same games, whatever plays them. Utterance log-probabilities are stored where
+    the player knows them. Raises `ValueError` for an unknown level or a count below 1.
     """
     if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 1:
         raise ValueError(f"episodes must be a positive whole number, got {episodes!r}")
@@ -52,7 +53,7 @@ def collect(
     recipe = player if isinstance(player, DataPlayer) else DataPlayer()
     played_as = recipe.played_as(env_id)
     tasks = [recipe.task(_task_rng(seed + i)) for i in range(episodes)]
-    games = rollout(
+    games = play(
         played_as, player, episodes, seed=seed, parallel=_PARALLEL, env_kwargs=env_kwargs, progress=progress,
         tasks=None if None in tasks else [int(task) for task in tasks if task is not None],
     )  # fmt: skip
@@ -168,6 +169,7 @@ def evaluate(
     seed: int = Seeds.EVALUATION,
     env_kwargs: Mapping[str, Any] = {},
     progress: bool = False,
+    play: Play = rollout,
 ) -> list[Trajectory]:
     """The games of the id's protocol: every task `repeats` times, or `repeats` games with drawn tasks.
 
@@ -184,7 +186,7 @@ def evaluate(
     number = make_games(env_id, 1, env_kwargs).envs[0].tasks if plan.plays_every_task else 1
     games = min(count * number, episodes or count * number)
     tasks = [i * number // games for i in range(games)] if plan.plays_every_task else None
-    return rollout(
+    return play(
         env_id, policy, games, seed=int(seed), tasks=tasks, parallel=parallel, env_kwargs=env_kwargs,
         progress=progress,
     )  # fmt: skip

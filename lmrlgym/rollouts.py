@@ -35,6 +35,25 @@ class Policy(Protocol):
         ...
 
 
+class Play(Protocol):
+    """How games are played: `rollout`, or what plays the same games elsewhere."""
+
+    def __call__(
+        self,
+        env: str,
+        policy: Policy,
+        episodes: int,
+        *,
+        seed: int,
+        tasks: Sequence[int] | None,
+        parallel: int,
+        env_kwargs: Mapping[str, Any],
+        progress: bool,
+    ) -> list[Trajectory]:
+        """As `rollout`."""
+        ...
+
+
 class _Game(NamedTuple):
     number: int
     seed: int
@@ -63,7 +82,7 @@ def rollout(
     games = _games(episodes, seed, tasks)
     vector, env_id, kwargs = _vector_env(env, min(parallel, max(len(games), 1)), env_kwargs)
     done: dict[int, Trajectory] = {}
-    bar = _progress_bar(len(games), env_id) if progress else None
+    bar = progress_bar(len(games), env_id) if progress else None
     try:
         for game, history, step in _finished(vector, policy, games):
             done[game.number] = Trajectory(
@@ -270,7 +289,8 @@ def json_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _progress_bar(total: int, name: str) -> Any:
+def progress_bar(total: int, name: str, *, is_shown: bool = True) -> Any:
+    """A bar over `total` games."""
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, desc=name, unit="game", smoothing=0.0)
+    return tqdm(total=total, desc=name, unit="game", smoothing=0.0, disable=not is_shown)

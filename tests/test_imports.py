@@ -35,7 +35,7 @@ ARROWS: dict[str, set[str]] = {
     **dict.fromkeys(("dataset", "loaders2023", "references", "wrappers", "chat", "replays", "rollouts"), LOW),
 }
 """room -> the rooms of lmrlgym it may import, besides itself."""
-OUTER = {"collection", "testing", "analysis", "commands", "cli", "__main__", "__init__"}
+OUTER = {"collection", "distributed", "testing", "analysis", "commands", "cli", "__main__", "__init__"}
 """Rooms that may import anything in lmrlgym."""
 CORE = (
     "processes",

@@ -7,8 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmrlgym.collection import collect
-from lmrlgym.commands.options import EnvId, Flag, Keywords, keywords, made, output, parse, registered
+from lmrlgym.commands.options import (
+    EnvId,
+    Flag,
+    Keywords,
+    RayAddress,
+    keywords,
+    made,
+    output,
+    parse,
+    registered,
+)
 from lmrlgym.commands.terminal import show, watched
+from lmrlgym.distributed import playing
 from lmrlgym.types import Seeds
 
 
@@ -30,6 +41,10 @@ class CollectOptions:
     """keywords of the environment, key=value or one JSON object (default: none)"""
     overwrite: Flag = False
     """replace the file if it is there"""
+    ray: RayAddress = None
+    """play on a Ray cluster: HOST:PORT, ray://HOST:PORT, local or local:WORKERS"""
+    ray_gpus: float = 0.0
+    """GPUs of each worker there; 0.5 lets two share one"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,7 +53,10 @@ def main(argv: Sequence[str]) -> int:
     path = output(options.out, overwrite=options.overwrite)
     env_id, env_kwargs = registered(options.env), keywords(options.env_kwargs)
     made(env_id, env_kwargs).close()
-    dataset = collect(env_id, options.level, options.episodes, options.seed, progress=watched(), **env_kwargs)
+    with playing(options.ray, options.ray_gpus) as play:
+        dataset = collect(
+            env_id, options.level, options.episodes, options.seed, progress=watched(), play=play, **env_kwargs
+        )
     dataset.save(path)
     card = dataset.card
     show(

@@ -6,19 +6,32 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from lmrlgym.collection import evaluate, solver_of
-from lmrlgym.commands.options import EnvId, Flag, Keywords, keywords, made, output, parse, registered
-from lmrlgym.commands.players import Player, player_of, run_of
+from lmrlgym.commands.options import (
+    EnvId,
+    Flag,
+    Keywords,
+    RayAddress,
+    keywords,
+    made,
+    output,
+    parse,
+    registered,
+)
+from lmrlgym.commands.players import Player, player_of, run_of, travelling
 from lmrlgym.commands.terminal import show, table, watched
 from lmrlgym.dataset import Dataset
+from lmrlgym.distributed import Cluster
 from lmrlgym.policies.language_model import MAX_TOKENS
 from lmrlgym.references import SCORINGS, Scoring, normalise, reference
-from lmrlgym.rollouts import Summary, summarise
+from lmrlgym.rollouts import Play, Summary, rollout, summarise
 from lmrlgym.solvers import KnowsRegret
 from lmrlgym.types import Seeds, Trajectory
 
@@ -54,6 +67,10 @@ class EvalOptions:
     """evaluate a run in another environment than its own"""
     json: Flag = False
     """print one JSON object instead of a table"""
+    ray: RayAddress = None
+    """play on a Ray cluster: HOST:PORT, ray://HOST:PORT, local or local:WORKERS"""
+    ray_gpus: float = 0.0
+    """GPUs of each worker there; 0.5 lets two share one"""
 
 
 @dataclass(frozen=True)
@@ -93,10 +110,18 @@ def main(argv: Sequence[str]) -> int:
     if run is not None:
         env_kwargs = run.checked_keywords(env_id, env_kwargs, force=options.force)
     instructions = made(env_id, env_kwargs).instructions
-    player = player_of(
-        options.policy, env_id, env_kwargs, instructions, options.temperature, options.max_tokens
+    player_made = partial(
+        player_of, options.policy, env_id, env_kwargs, instructions, options.temperature, options.max_tokens
     )
-    games, seconds = _played(env_id, env_kwargs, player, options)
+    play: Play = rollout
+    with ExitStack() as stack:
+        if options.ray is None:
+            player = player_made()
+        else:
+            cluster = Cluster(options.ray, options.ray_gpus)
+            player, play = travelling(options.policy, player_made, cluster.usage), cluster.play
+            stack.enter_context(cluster)
+        games, seconds = _played(env_id, env_kwargs, player, options, play)
     result = _result(env_id, env_kwargs, options, games, seconds, player)
     if options.out is not None:
         Dataset(tuple(games), {"options": _plain(options), **_record(result)}).save(options.out)
@@ -105,7 +130,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _played(
-    env_id: str, env_kwargs: Mapping[str, Any], player: Player, options: EvalOptions
+    env_id: str, env_kwargs: Mapping[str, Any], player: Player, options: EvalOptions, play: Play
 ) -> tuple[list[Trajectory], float]:
     """The games and the seconds they took."""
     start = time.perf_counter()
@@ -118,6 +143,7 @@ def _played(
         seed=options.seed,
         env_kwargs=env_kwargs,
         progress=watched() and not player.is_person,
+        play=play,
     )
     return games, time.perf_counter() - start
 

@@ -28,6 +28,8 @@ Keywords = Annotated[
 ]
 """Keywords as typed: any number of `key=value` or JSON objects, the option given once or often."""
 Flag = tyro.conf.FlagCreatePairsOff[bool]
+RayAddress = Annotated[str | None, tyro.conf.arg(metavar="ADDRESS|local")]
+"""Where to play or train (see `lmrlgym.distributed.Cluster`); None: in this process."""
 
 
 def parse(options: type[Options], verb: str, argv: Sequence[str]) -> Options:

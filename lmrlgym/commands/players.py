@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lmrlgym.collection import policy_named
 from lmrlgym.commands.agents import agents
+from lmrlgym.distributed import MadeThere
 from lmrlgym.policies.endpoint import EndpointPolicy
 from lmrlgym.policies.human import HumanPolicy
 from lmrlgym.policies.language_model import LanguageModelPolicy, Usage
@@ -101,3 +103,19 @@ def player_of(
     except ValueError as error:
         others = "human, hf:MODEL, http(s)://HOST/v1#MODEL, or a folder that holds a run.json"
         raise ValueError(f"{error}; or {others}") from error
+
+
+def travelling(name: str, make: Callable[[], Player], usage: Usage) -> Player:
+    """The player `name` for a cluster: a model is made by each worker, and counts its tokens in `usage`.
+
+    `make` makes the player, here or there. Scripts are made here, which finds out at once whether they exist.
+    """
+    if name.startswith(("hf:", "http://", "https://")):
+        return Player(MadeThere(partial(_policy_made, make)), usage)
+    if run_of(name) is not None:
+        return Player(MadeThere(partial(_policy_made, make)))
+    return make()
+
+
+def _policy_made(make: Callable[[], Player]) -> Policy:
+    return make().policy

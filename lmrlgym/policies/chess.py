@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import numpy as np
 from numpy.random import Generator
@@ -66,8 +65,8 @@ class MixedPlayer:
     def __init__(self, weakest: int = WEAKEST_WHITE, strongest: int = STRONGEST_WHITE) -> None:
         self.weakest = weakest
         self.strongest = strongest
-        self._engine_of = cache(lambda elo: engine("stockfish", elo=elo))
-        self._engine_of(strongest)  # complains at once if there is no Stockfish
+        # One is made here, to complain at once if there is no Stockfish.
+        self._engines = {strongest: engine("stockfish", elo=strongest)}
 
     def act(self, histories: Sequence[History], rngs: Sequence[Generator]) -> list[str | Action]:
         return [
@@ -76,6 +75,11 @@ class MixedPlayer:
             else ""
             for history, rng in zip(histories, rngs, strict=True)
         ]
+
+    def _engine_of(self, elo: int) -> Partner:
+        if elo not in self._engines:
+            self._engines[elo] = engine("stockfish", elo=elo)
+        return self._engines[elo]
 
     def elo(self, rng: Generator) -> int:
         """Of the game with this stream: drawn from the stream's seed, so the same all game long."""
