@@ -23,7 +23,7 @@ demo: $(VENV)/.installed-demo  ## train and score five agents on Maze (FULL=1 tr
 test: $(VENV)/.installed-test  ## all tests but the slow ones (ARGS=... goes on to pytest)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)
 
-test-slow: $(VENV)/.installed-slow  ## the slow tests: packaging, real models, long training, the TextWorld engine
+test-slow: $(VENV)/.installed-slow  ## the slow tests: packaging, real models, long training, the TextWorld engine, a Ray cluster
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(VENV)/.installed-test  ## formatting, lint and types
@@ -61,5 +61,5 @@ $(VENV)/.installed-test: $(VENV)/.installed-demo
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-test
-	$(PIP) --editable '.[baselines,gguf,endpoint,chess,textworld,compare,dev]'
+	$(PIP) --editable '.[baselines,gguf,endpoint,chess,textworld,compare,ray,dev]'
 	@touch $@

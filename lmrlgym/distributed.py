@@ -144,6 +144,11 @@ class Cluster:
         errors = self._ray.exceptions
         try:
             return self._ray.get(reference)
+        except errors.RaySystemError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ImportError(
+                f"a worker could not begin, every machine of a cluster needs this lmrlgym: {reason}"
+            ) from error
         except errors.RayTaskError as error:
             raise (error.cause if isinstance(error.cause, Exception) else error) from error
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError) as error:
