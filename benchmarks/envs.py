@@ -5,8 +5,7 @@ to see, nothing to do, an empty info) that takes turns with it in the same run: 
 machine to machine, rates do not. Maze, Wordle and the dialogue games hear 1,000 texts over and over. Text-Nav
 and chess, whose sensible commands change from step to step, play recorded games again. Text-Nav
 remembers what it has told: "first" are games that begin with nothing remembered, "again" the same ones
-once more. The full run also plays the Wordles of other suites where they are
-installed (`pip install textarena gem-llm`).
+once more. The Wordles of other suites are played too where they are installed (`pip install textarena gem-llm`).
 """
 
 from __future__ import annotations
@@ -275,12 +274,12 @@ def main(quick: bool = False, json: Path | None = None) -> None:
     """Print the speed table of the environments.
 
     Args:
-        quick: Fewer steps, and no other suites.
+        quick: Fewer steps.
         json: Also write the table to this file.
     """
     steps, repeats = (20_000, 5) if quick else (200_000, 9)
     print(f"{title(repeats)}\n\n{HEADER}", flush=True)
-    rows = [import_row(repeats), *env_rows(steps, repeats), *([] if quick else other_rows(steps, repeats))]
+    rows = [import_row(repeats), *env_rows(steps, repeats), *other_rows(steps, repeats)]
     for one in rows:
         print(one)
     if json is not None:
