@@ -5,7 +5,8 @@ to see, nothing to do, an empty info) that takes turns with it in the same run: 
 machine to machine, rates do not. Maze, Wordle and the dialogue games hear 1,000 texts over and over. Text-Nav
 and chess, whose sensible commands change from step to step, play recorded games again. Text-Nav
 remembers what it has told: "first" are games that begin with nothing remembered, "again" the same ones
-once more. The Wordles of other suites are played too where they are installed (`pip install textarena gem-llm`).
+once more. The Wordles of other suites are played too where they are installed (`pip install textarena
+gem-llm`).
 """
 
 from __future__ import annotations
