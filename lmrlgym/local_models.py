@@ -6,6 +6,7 @@ transformers (the extra `baselines`), which are imported when a model is loaded.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -20,7 +21,7 @@ from lmrlgym.chat import first_line
 from lmrlgym.resources import data_path
 
 Messages = list[dict[str, str]]
-_WORTH_SHARING = 8
+_WORTH_SHARING, _WORTH_A_PASS = 8, 128
 """Tokens."""
 
 
@@ -135,19 +136,15 @@ class LocalModel:
         """Draw one utterance per prompt into `drawer`."""
         import torch
 
-        shared = 0 if self._model.config.is_encoder_decoder else shared_beginning(prompts)
+        is_decoder = not self._model.config.is_encoder_decoder
+        shared = shared_beginning(prompts) if is_decoder else 0
         width = max(len(prompt) for prompt in prompts)
-        padding = [width - len(prompt) for prompt in prompts]
-        ids = [
-            [*p[:shared], *[self._padding] * n, *p[shared:]] for p, n in zip(prompts, padding, strict=True)
-        ]
-        mask = [[1] * shared + [0] * n + [1] * (width - shared - n) for n in padding]
-        device = self._model.device
         with torch.inference_mode():
+            ids, mask = self._padded(prompts, shared, width)
             self._model.generate(
-                input_ids=torch.tensor(ids, device=device),  # (B, T), padded before what is not shared
-                attention_mask=torch.tensor(mask, device=device),
-                past_key_values=self._read_once(prompts[0][:shared], len(prompts)) if shared else None,
+                input_ids=ids,
+                attention_mask=mask,
+                past_key_values=self._read(prompts, shared, width) if is_decoder else None,
                 max_new_tokens=max_tokens,
                 do_sample=False,
                 pad_token_id=self._padding,
@@ -155,17 +152,86 @@ class LocalModel:
                 stopping_criteria=[drawer.finished],
             )
 
-    def _read_once(self, beginning: Sequence[int], rows: int) -> Any:
-        """The keys and values of `beginning`, for every row of a batch."""
+    def _padded(self, prompts: Sequence[Sequence[int]], shared: int, width: int) -> tuple[Any, Any]:
+        """(B, T) ids and mask of prompts, padded before what is not shared."""
         import torch
 
-        cache = self._model(
-            input_ids=torch.tensor([list(beginning)], device=self._model.device),
+        padding = [width - len(prompt) for prompt in prompts]
+        ids = [
+            [*p[:shared], *[self._padding] * n, *p[shared:]] for p, n in zip(prompts, padding, strict=True)
+        ]
+        mask = [[1] * shared + [0] * n + [1] * (width - shared - n) for n in padding]
+        device = self._model.device
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+    def _read(self, prompts: Sequence[Sequence[int]], shared: int, width: int) -> Any:
+        """The keys and values of all prompts but their last tokens, padded to `width` like the prompts.
+
+        What all begin with is read once, and prompts of similar lengths in one pass, with little padding.
+        None where nothing can be saved, or the model's cache is no plain one: generation then reads itself.
+        """
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        if len(prompts) == 1:
+            return None
+        beginning = self._cache_of(prompts[0][:shared]) if shared else DynamicCache(config=self._model.config)
+        if type(beginning) is not DynamicCache or any(type(x) is not DynamicLayer for x in beginning.layers):
+            return None
+        whole: dict[int, tuple[Any, Any]] = {}
+        for rows in alike([len(prompt) for prompt in prompts]):
+            cache = self._passed([prompts[row] for row in rows], shared, copy.deepcopy(beginning))
+            for layer, read in enumerate(cache.layers):
+                if layer not in whole:
+                    _, heads, _, size = read.keys.shape
+                    whole[layer] = tuple(
+                        read.keys.new_zeros(len(prompts), heads, width - 1, size) for _ in "kv"
+                    )
+                for kept, part in zip(whole[layer], (read.keys, read.values), strict=True):
+                    own = part.shape[2] - shared
+                    kept[rows, :, :shared] = part[:, :, :shared]
+                    kept[rows, :, width - 1 - own :] = part[:, :, shared:]
+        joined = DynamicCache()
+        for layer, (keys, values) in whole.items():
+            joined.update(keys, values, layer)
+        return joined
+
+    def _passed(self, prompts: Sequence[Sequence[int]], shared: int, cache: Any) -> Any:
+        """`cache`, which holds the shared beginning in one row, with all prompts but their last tokens."""
+        width = max(len(prompt) for prompt in prompts)
+        ids, mask = self._padded(prompts, shared, width)
+        if shared:
+            cache.batch_repeat_interleave(len(prompts))
+        if width - 1 == shared:
+            return cache
+        places = (mask.cumsum(-1) - 1).clamp(min=0)
+        return self._model(
+            input_ids=ids[:, shared:-1],
+            attention_mask=mask[:, :-1],
+            position_ids=places[:, shared:-1],
+            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         ).past_key_values
-        cache.batch_repeat_interleave(rows)
-        return cache
+
+    def _cache_of(self, beginning: Sequence[int]) -> Any:
+        """The keys and values of one text."""
+        import torch
+
+        ids = torch.tensor([list(beginning)], device=self._model.device)
+        return self._model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+
+
+def alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Rows in groups of similar lengths: padding a group to its longest costs less than one more pass."""
+    groups: list[list[int]] = []
+    padded = 0
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        padded += lengths[groups[-1][0]] - lengths[row] if groups else 0
+        if not groups or padded > _WORTH_A_PASS:
+            groups.append([])
+            padded = 0
+        groups[-1].append(row)
+    return groups
 
 
 def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lmrlgym
-from lmrlgym.local_models import LocalModel, shared_beginning
+from lmrlgym.local_models import LocalModel, alike, shared_beginning
 from lmrlgym.partners.language_model import LanguageModelPartner
 from lmrlgym.partners.roles.car_dealer import ROLE as BUYER
 from lmrlgym.partners.roles.guess_my_city import ROLE as CITY
@@ -109,6 +109,35 @@ def test_a_beginning_that_is_read_once_changes_no_token(decoder):
     for prompt, written in zip(prompts, together, strict=True):
         assert model.write([prompt], rngs[:1], temperature=0.0, max_tokens=5)[0].text == written.text
         assert written.prompt_tokens == len(prompt)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "groups"),
+    [
+        ([50, 60, 55], [[1, 2, 0]]),  # 5 + 10 tokens of padding
+        ([10, 200, 80, 20], [[1, 2], [3, 0]]),  # 120 tokens are worth it, 180 more are not
+        ([7], [[0]]),
+    ],
+)
+def test_prompts_of_similar_lengths_are_read_in_one_pass(lengths, groups):
+    assert alike(lengths) == groups
+
+
+def test_groups_of_similar_lengths_change_no_token(decoder):
+    model = LocalModel(decoder)
+    beginning = "You are asked about a city. "
+    texts = [
+        "old?",
+        "is it " + "very " * 40 + "big?",
+        "does it lie by the sea?",
+        "is it " + "so " * 45 + "old?",
+    ]
+    for prompts in ([model.plain(beginning + text) for text in texts], [model.plain(text) for text in texts]):
+        assert len(alike([len(prompt) for prompt in prompts])) > 1
+        rngs = [np.random.default_rng(0)] * len(prompts)
+        together = model.write(prompts, rngs, temperature=0.0, max_tokens=5)
+        alone = [model.write([prompt], rngs[:1], temperature=0.0, max_tokens=5)[0] for prompt in prompts]
+        assert [one.text for one in together] == [one.text for one in alone]
 
 
 def _state(env):
