@@ -196,17 +196,19 @@ def _measured(
     target: Target,
     how: str,
 ) -> CriticAudit:
-    levels = {name: Level() for name in ("turn Q", "turn V", "token Q", "token V")}
+    levels = {name: Level() for name in ("turn Q", "turn Q of what was said", "turn V", "token Q", "token V")}
     ranks: dict[str, list[float]] = {"Q of the last token": [], "sum of Q - V over the tokens": []}
     asked = [(place.history, turn) for place, some in zip(places, actions, strict=True) for turn in some]
     read = iter(critic.read(asked))
-    for some, truth in zip(actions, known, strict=True):
+    for place, some, truth in zip(places, actions, known, strict=True):
         values = [next(read) for _ in some]
         ids = [critic.ids(turn) for turn in some]
         chances = truth.own or [Chance(i, q) for i, (q, _) in zip(ids, truth.of, strict=True)]
         exact = _Prefixes(chances, critic.gamma, target == "best", truth.is_sampled)
-        for value, of_turn in zip(values, truth.of, strict=True):
+        for turn, value, of_turn in zip(some, values, truth.of, strict=True):
             levels["turn Q"].add(value[-1][0], of_turn)
+            if turn.text == place.said.text:
+                levels["turn Q of what was said"].add(value[-1][0], of_turn)
         levels["turn V"].add(values[0][0][1], exact.v(()))
         seen: set[Ids] = set()
         for value, said, of_turn in zip(values, ids, truth.of, strict=True):

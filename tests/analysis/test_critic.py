@@ -59,6 +59,9 @@ def test_best_play_is_discounted_by_the_tokens_of_what_is_still_to_be_said():
     assert found.how.startswith("exact")
     assert found.levels["turn Q"].cases == 4
     assert found.levels["turn Q"].bias.value == pytest.approx((1 + 1.25 + 1.25 + 1.3125) / 4)
+    # Down was said in the game, the others are what its data need not hold.
+    assert found.levels["turn Q of what was said"].cases == 1
+    assert found.levels["turn Q of what was said"].bias.value == pytest.approx(1)
     # Before the first token the best action, Q -1, is two tokens long: V = gamma * -1.
     assert found.levels["turn V"].bias.value == pytest.approx(0.5)
     assert found.levels["turn Q"].noise == 0
