@@ -126,6 +126,8 @@ def jobs(sweep: Sweep) -> list[Job]:
     twice = {seed for seed in sweep.seeds if list(sweep.seeds).count(seed) > 1}
     if twice:
         raise ValueError(f"seeds are named twice: {', '.join(map(str, sorted(twice)))}")
+    if min(sweep.seeds) < 0:
+        raise ValueError(f"seeds must be 0 or more, got {min(sweep.seeds)}")
     found: dict[Path, Job] = {}
     for env_id, env_kwargs in sweep.environments:
         for seed in sweep.seeds:

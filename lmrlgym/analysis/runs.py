@@ -34,6 +34,9 @@ _OWN_TO_A_RUN = (
 )
 """Options of a training that do not make another setup, or are told elsewhere."""
 
+_NEEDED = ("task", "env_kwargs", "algorithm", "seed", "gradient_steps", "evaluation_return_mean")
+"""What a result must tell; whatever else it lacks is not shown."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -183,8 +186,14 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def _run(folder: Path, records: Sequence[dict[str, Any]]) -> Run:
-    asked = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    try:
+        asked = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'run.json'} is damaged: {error}") from error
     result = records[-1]
+    lacking = [key for key in _NEEDED if key not in result]
+    if lacking:
+        raise ValueError(f"the result in the log of {folder} lacks {', '.join(lacking)}")
     try:
         training, config = asked["training"], asked["config"]
         data = asked.get("data") or {}
@@ -208,8 +217,10 @@ def _run(folder: Path, records: Sequence[dict[str, Any]]) -> Run:
             returns=returns,
             planned=planned,
         )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not a run log of the documented form: {error}") from error
+    except KeyError as error:
+        raise ValueError(f"{folder} is not a run of the documented form: it lacks {error}") from error
+    except TypeError as error:
+        raise ValueError(f"{folder} is not a run of the documented form: {error}") from error
 
 
 def _games(folder: Path) -> tuple[dict[Key, float], frozenset[Key]]:

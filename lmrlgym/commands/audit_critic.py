@@ -15,7 +15,7 @@ import tyro
 from lmrlgym.analysis.critic import CriticAudit, Measured, Target, audit_critic
 from lmrlgym.collection import SolverPolicy, evaluate, policy_named, solver_of
 from lmrlgym.commands.agents import agents
-from lmrlgym.commands.options import parse
+from lmrlgym.commands.options import checked_file, parse
 from lmrlgym.commands.players import TrainedRun, run_of
 from lmrlgym.commands.terminal import show, table
 from lmrlgym.dataset import Dataset
@@ -58,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
         raise ValueError(
             f"states must be at least 1 and repeats at least 2, got {options.states} and {options.repeats}"
         )
+    checked_file(options.json)
     run = run_of(str(options.run))
     if run is None:
         raise ValueError(f"{options.run} holds no run: no run.json in it")

@@ -15,7 +15,7 @@ import tyro
 from lmrlgym.analysis.compare import Comparison, Row, Verdict, compare
 from lmrlgym.analysis.runs import find_runs
 from lmrlgym.analysis.statistics import Interval
-from lmrlgym.commands.options import parse
+from lmrlgym.commands.options import checked_file, parse
 from lmrlgym.commands.terminal import show, table
 
 
@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     options = parse(CompareOptions, "compare", argv)
     if find_spec("scipy") is None:
         raise ImportError("compare needs scipy: pip install 'lmrlgym[compare]'")
+    checked_file(options.json)
     found = find_runs(options.runs)
     for note in found.notes:
         print(f"lmrlgym: {note}", file=sys.stderr)

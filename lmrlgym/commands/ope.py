@@ -26,8 +26,8 @@ from lmrlgym.analysis.ope import (
 )
 from lmrlgym.collection import policy_named
 from lmrlgym.commands.agents import agents
-from lmrlgym.commands.options import made, parse, registered
-from lmrlgym.commands.players import run_of
+from lmrlgym.commands.options import checked_file, made, parse, registered
+from lmrlgym.commands.players import TrainedRun, run_of
 from lmrlgym.commands.terminal import show, table, watched
 from lmrlgym.dataset import Dataset
 from lmrlgym.policies import KnowsDistribution
@@ -86,10 +86,18 @@ def main(argv: Sequence[str]) -> int:
         raise ValueError(f"--games must be at least 2, got {options.games}")
     if not 0 < options.gamma <= 1:
         raise ValueError(f"--gamma must be in (0, 1], got {options.gamma}")
+    if options.resamples < 1:
+        raise ValueError(f"--resamples must be at least 1, got {options.resamples}")
+    if options.temperature is not None and options.temperature < 0:
+        raise ValueError(f"--temperature must be 0 or more, got {options.temperature}")
+    checked_file(options.json)
+    run = run_of(options.player)
+    if run is None and options.temperature is not None:
+        raise ValueError(f"--temperature is that of a run's sampling, and {options.player!r} is no run")
     data = Dataset.load(options.data)
     spoken = (game for game in data if any(turn.is_action for turn in game.turns))
     games = [game for game in spoken if game.info.get("stop_reason") != "partner_error"][: options.games]
-    result = _evaluated(options, data, games)
+    result = _evaluated(options, run, data, games)
     if options.json is not None:
         with replacing(options.json) as path:
             path.write_text(json.dumps(_record(result), indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -97,11 +105,13 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _evaluated(options: OpeOptions, data: Dataset, games: Sequence[Trajectory]) -> Result:
+def _evaluated(
+    options: OpeOptions, run: TrainedRun | None, data: Dataset, games: Sequence[Trajectory]
+) -> Result:
     env_id, env_kwargs = _game(options.data, games)
     behaviour_log_probs(games)  # complains before any work is done
     context = made(env_id, env_kwargs).context
-    log_probs, notes = _log_probs(options, env_id, env_kwargs, context, games)
+    log_probs, notes = _log_probs(options, run, env_id, env_kwargs, context, games)
     rows, found, held = _estimates(options, games, log_probs, context)
     truncated = sum(not game.terminated for game in games) / len(games)
     if truncated:
@@ -135,20 +145,27 @@ def _game(name: str, games: Sequence[Trajectory]) -> tuple[str, dict[str, Any]]:
 
 def _log_probs(
     options: OpeOptions,
+    run: TrainedRun | None,
     env_id: str,
     env_kwargs: Mapping[str, Any],
     context: int | None,
     games: Sequence[Trajectory],
 ) -> tuple[list[np.ndarray], list[str]]:
     """How likely the player is to say what was said, game by game, and what is to be known of that."""
-    run = run_of(options.player)
     if run is not None:
+        if env_id != run.env_id:
+            raise ValueError(
+                f"{run.folder} was trained on {run.env_id}, {options.data} are games of {env_id}"
+            )
         run.checked_keywords(env_id, env_kwargs, force=False)
         scored = agents("off_policy").scored(run.folder, games, options.temperature, progress=watched())
         share = f"{100 * scored.uncommon:.2f} % of the run's own utterances were spelt in other tokens"
         notes = [] if math.isnan(scored.uncommon) else [f"{share} than those whose probability is used here"]
         return scored.log_probs, notes
-    player = policy_named(options.player, env_id, **env_kwargs)
+    try:
+        player = policy_named(options.player, env_id, **env_kwargs)
+    except ValueError as error:
+        raise ValueError(f"{error}; or the folder of a training run, which holds a run.json") from error
     if not isinstance(player, KnowsDistribution):
         raise ValueError(
             f"the player {options.player!r} of {env_id} cannot tell how likely its utterances are"

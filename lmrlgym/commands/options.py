@@ -141,3 +141,12 @@ def output(path: Path, *, overwrite: bool) -> Path:
     if path.exists() and not (overwrite and path.is_file()):
         raise ValueError(f"{path} is there already; --overwrite replaces a file")
     return path
+
+
+def checked_file(path: Path | None) -> Path | None:
+    """`path` if a file may be written there. Raises `ValueError` before any work is done if not."""
+    if path is not None and path.is_dir():
+        raise ValueError(f"{path} is a folder, not a file to write to")
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
+    return path

@@ -52,6 +52,8 @@ def main(argv: Sequence[str]) -> int:
     options = parse(SweepOptions, "sweep", argv)
     if options.ray is not None and options.jobs != 1:
         raise ValueError("--jobs are processes of this machine: leave it out with --ray, whose workers train")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"--out wants a folder, {options.out} is a file")
     module = agents("sweep")
     if options.file is not None:
         if options.envs or options.algorithms:

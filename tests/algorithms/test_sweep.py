@@ -98,6 +98,7 @@ def test_a_killed_run_goes_on(sweep: Sweep) -> None:
         ({"setups": {"bc": Setup("bc")}, "training": {"colour": 1}}, "training has no option colour"),
         ({"training": {"data": ""}}, "no dataset is shipped"),
         ({"seeds": [0, 3, 0]}, "seeds are named twice: 0"),
+        ({"seeds": [0, -1]}, "seeds must be 0 or more, got -1"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is(

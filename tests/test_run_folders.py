@@ -1,0 +1,122 @@
+"""Run folders that are damaged: each is refused, or left out, in one line that names it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lmrlgym import Dataset, Trajectory, Turn, cli
+
+pytest.importorskip("scipy")
+
+RESULT = {
+    "kind": "result", "task": "toys/GuessNumber-v0", "env_kwargs": {}, "algorithm": "bc", "seed": 0,
+    "gradient_steps": 40, "evaluation_return_mean": -1.0,
+}  # fmt: skip
+ASKED = {
+    "algorithm": "bc", "training": {"env": "toys/GuessNumber-v0", "env_kwargs": {}}, "config": {"seed": 0},
+    "base": {"sha256": "b"}, "data": {"sha256": "d"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of one game."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps(ASKED))
+    (folder / "log.jsonl").write_text(json.dumps(RESULT) + "\n")
+    turns = (Turn("?\n", False), Turn("a\n", True, -1.0), Turn("no\n", False))
+    game = Trajectory("toys/GuessNumber-v0", {}, turns, True, False, 10**9)
+    Dataset((game,)).save(folder / "evaluation.parquet")
+    return folder
+
+
+def compared(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit code, and what was complained of."""
+    code = cli.main(["compare", str(run)])
+    return code, capsys.readouterr().err
+
+
+def test_a_sound_run_is_compared(run, capsys):
+    assert compared(run, capsys) == (0, "")
+
+
+def cut_record(run: Path) -> None:
+    (run / "run.json").write_text(json.dumps(ASKED)[:40])
+
+
+def no_mean(run: Path) -> None:
+    lacking = {key: value for key, value in RESULT.items() if key != "evaluation_return_mean"}
+    (run / "log.jsonl").write_text(json.dumps(lacking) + "\n")
+
+
+def no_base(run: Path) -> None:
+    (run / "run.json").write_text(json.dumps({key: ASKED[key] for key in ASKED if key != "base"}))
+
+
+def no_games(run: Path) -> None:
+    (run / "evaluation.parquet").unlink()
+
+
+def cut_games(run: Path) -> None:
+    whole = (run / "evaluation.parquet").read_bytes()
+    (run / "evaluation.parquet").write_bytes(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (cut_record, "run/run.json is damaged: "),
+        (no_mean, "the result in the log of {run} lacks evaluation_return_mean"),
+        (no_base, "{run} is not a run of the documented form: it lacks 'base'"),
+        (no_games, "{run} has no evaluation.parquet: its games are needed to pair them"),
+        (cut_games, "run/evaluation.parquet is not a dataset: "),
+    ],
+)
+def test_a_damaged_run_is_refused_by_name(
+    run: Path, damage: Callable[[Path], None], complaint: str, capsys: pytest.CaptureFixture[str]
+):
+    damage(run)
+    code, said = compared(run, capsys)
+    assert code == 2
+    assert complaint.format(run=run) in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_cut_log_is_read_to_its_last_whole_line_and_the_loss_is_told(run, capsys):
+    step = json.dumps({"kind": "step", "gradient_steps": 20}) + "\n"
+    whole = json.dumps(RESULT) + "\n"
+    (run / "log.jsonl").write_text(step + whole[:-30])
+    code, said = compared(run, capsys)
+    assert code == 2  # nothing is left to compare
+    assert f"{run}: the log is cut, {len(whole) - 30} bytes after its last whole line are lost" in said
+    assert f"{run}: no result, left out" in said
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["compare", "{run}"],
+        ["audit-critic", "{run}"],
+        ["ope", "random", "--data", "maze/random-v0"],
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(run, argv, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Dataset, "load", lambda name: pytest.fail("work was begun"))
+    wanted = [word.format(run=run) for word in argv]
+    assert cli.main([*wanted, "--json", str(tmp_path / "none" / "x.json")]) == 2
+    assert f"there is no folder {tmp_path / 'none'}" in capsys.readouterr().err
+    assert cli.main([*wanted, "--json", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a folder, not a file to write to" in capsys.readouterr().err
+
+
+def test_a_sweep_into_a_file_is_refused_before_any_work(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    argv = ["sweep", "--envs", "lmrlgym/Maze-v0", "--algorithms", "bc", "--out", str(file)]
+    assert cli.main(argv) == 2
+    assert f"--out wants a folder, {file} is a file" in capsys.readouterr().err
