@@ -31,8 +31,8 @@ _GAMES = 2
 _NEW_TOKENS = 8
 _WEIGHTS = 0.1
 """Spread of the adapter's weights: enough that what it changes is no rounding."""
-_CLEARLY = 20
-"""So many times the tolerance is no rounding."""
+_CLEARLY = 5
+"""So many times the rounding that is seen with the adapter off is none."""
 
 
 class Played(NamedTuple):
@@ -157,7 +157,7 @@ class Examination:
         )
         _require(off <= self.tolerance, f"with the adapter off, logits are up to {off:.2g} from the base's")
         _require(
-            on > _CLEARLY * self.tolerance,
+            on > max(self.tolerance, _CLEARLY * off),
             f"an adapter with weights changes the logits by {on:.2g} at most: it is not read",
         )
         return f"logits within {off:.1g}, adapter on {on:.2g}"
