@@ -120,3 +120,11 @@ def test_a_sweep_into_a_file_is_refused_before_any_work(tmp_path, capsys):
     argv = ["sweep", "--envs", "lmrlgym/Maze-v0", "--algorithms", "bc", "--out", str(file)]
     assert cli.main(argv) == 2
     assert f"--out wants a folder, {file} is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["audit-critic"], ["ope", "--data", "maze/random-v0"]])
+def test_a_folder_whose_record_is_none_of_a_training_is_refused(argv, tmp_path, capsys):
+    (tmp_path / "run.json").write_text("{}")
+    assert cli.main([argv[0], str(tmp_path), *argv[1:]]) == 2
+    said = f"{tmp_path} is not the folder of a training run: run.json lacks 'training'"
+    assert said in capsys.readouterr().err

@@ -69,7 +69,9 @@ def run_of(name: str) -> TrainedRun | None:
     try:
         training = json.loads((folder / "run.json").read_text(encoding="utf-8"))["training"]
         return TrainedRun(folder, training["env"], training["env_kwargs"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise ValueError(f"{folder} is not the folder of a training run: run.json lacks {error}") from error
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{folder} is not the folder of a training run: {error}") from error
 
 
