@@ -1,12 +1,12 @@
 """How fast the environments are: `python -m benchmarks.envs [--quick] [--json FILE]`.
 
-Rates are steps a second, resets included, and shares of the rate of a trivial environment (an int
-to see, nothing to do, an empty info) that takes turns with it in the same run: shares travel from
-machine to machine, rates do not. Maze, Wordle and the dialogue games hear 1,000 texts over and over. Text-Nav
-and chess, whose sensible commands change from step to step, play recorded games again. Text-Nav
-remembers what it has told: "first" are games that begin with nothing remembered, "again" the same ones
-once more. The Wordles of other suites are played too where they are installed (`pip install textarena
-gem-llm`).
+Rates are steps a second of processor time, resets included, and shares of the rate of a trivial
+environment (an int to see, nothing to do, an empty info) that takes turns with it in the same run:
+shares travel from machine to machine, rates do not. Maze, Wordle and the dialogue games hear 1,000
+texts over and over. Text-Nav and chess, whose sensible commands change from step to step, play recorded
+games again. Text-Nav remembers what it has told: "first" are games that begin with nothing
+remembered, "again" the same ones once more. The Wordles of other suites are played too where they are
+installed (`pip install textarena gem-llm`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -27,7 +26,7 @@ from gymnasium import spaces
 
 import lmrlgym
 from benchmarks.others import Game, installed, nltk_words
-from benchmarks.table import HEADER, Row, Timed, row, title, write
+from benchmarks.table import HEADER, Row, Timed, cpu_seconds, row, title, write
 from lmrlgym import data_path
 from lmrlgym.envs import text_nav_rules
 
@@ -62,13 +61,13 @@ def single_rate(env: gymnasium.Env[Any, Any], actions: Sequence[Any], steps: int
 
     def measure() -> float:
         reset(seed=0)
-        start = time.perf_counter()
+        start = cpu_seconds()
         for _ in range(rounds):
             for action in actions:
                 _, _, terminated, truncated, _ = step(action)
                 if terminated or truncated:
                     reset()
-        return rounds * len(actions) / (time.perf_counter() - start)
+        return rounds * len(actions) / (cpu_seconds() - start)
 
     return measure
 
@@ -80,11 +79,11 @@ def vector_rate(vector: Any, actions: Sequence[Any], steps: int) -> Timed:
 
     def measure() -> float:
         vector.reset(seed=0)
-        start = time.perf_counter()
+        start = cpu_seconds()
         for _ in range(rounds):
             for batch in said:
                 vector.step(batch)
-        return rounds * len(said) * SIDE_BY_SIDE / (time.perf_counter() - start)
+        return rounds * len(said) * SIDE_BY_SIDE / (cpu_seconds() - start)
 
     return measure
 
@@ -96,11 +95,11 @@ def game_rate(make: Callable[[], Game], words: Sequence[str]) -> Timed:
         game = make()
         actions = [game.say(word) for word in words[:OTHERS_STEPS]]
         game.reset()
-        start = time.perf_counter()
+        start = cpu_seconds()
         for action in actions:
             if game.step(action):
                 game.reset()
-        return len(actions) / (time.perf_counter() - start)
+        return len(actions) / (cpu_seconds() - start)
 
     return measure
 
@@ -155,12 +154,12 @@ def replay_rate(env: gymnasium.Env[Any, Any], games: Sequence[lmrlgym.Trajectory
     said = [spoken(game) for game in games]
 
     def measure() -> float:
-        start = time.perf_counter()
+        start = cpu_seconds()
         for game, actions in zip(games, said, strict=True):
             env.reset(seed=game.seed)
             for action in actions:
                 env.step(action)
-        return sum(map(len, said)) / (time.perf_counter() - start)
+        return sum(map(len, said)) / (cpu_seconds() - start)
 
     return measure
 
@@ -174,13 +173,13 @@ def vector_replay_rate(vector: Any, games: Sequence[lmrlgym.Trajectory]) -> Time
     width = vector.num_envs
 
     def measure() -> float:
-        start = time.perf_counter()
+        start = cpu_seconds()
         for first in range(0, len(games), width):
             for slot, game in enumerate(games[first : first + width]):
                 vector.reset_game(slot, seed=game.seed, options={})
             for batch in zip_longest(*said[first : first + width]):
                 vector.play(batch)
-        return sum(map(len, said)) / (time.perf_counter() - start)
+        return sum(map(len, said)) / (cpu_seconds() - start)
 
     return measure
 
