@@ -127,7 +127,7 @@ class Cluster:
         killed again and again is a `ChildProcessError`, as is that of those after it; what a call raises is
         raised here.
         """
-        work = self._ray.put(_Work(*_here(), self._ray.cloudpickle.dumps(call)))
+        work = self._ray.put(_work(self._ray.cloudpickle.dumps(call), sees_gpus=self.gpus > 0))
         task = self._ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=self.gpus)(_done)
         references: list[Any] = []
         for i, given in enumerate(arguments):
@@ -238,14 +238,16 @@ class _Work(NamedTuple):
     version: str
     folder: str
     path: tuple[str, ...]
+    sees_gpus: bool
     call: bytes
     """Pickled on its own: only with the caller's search path may its modules be found."""
 
 
-def _here() -> tuple[str, str, tuple[str, ...]]:
+def _work(call: bytes, *, sees_gpus: bool) -> _Work:
+    """What this process wants done from where it stands."""
     from lmrlgym import __version__
 
-    return __version__, os.getcwd(), tuple(sys.path)
+    return _Work(__version__, os.getcwd(), tuple(sys.path), sees_gpus, call)
 
 
 def _done(work: _Work, arguments: bytes, *before: Any) -> Any:
@@ -263,6 +265,8 @@ def _stand_where_the_caller_stands(work: _Work) -> None:
             f"{socket.gethostname()} has lmrlgym {__version__}, not {work.version} as the caller has"
         )
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
+    if not work.sees_gpus:  # Ray would let workers that asked for none see them all
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     sys.path += [folder for folder in work.path if folder not in sys.path]
     with contextlib.suppress(OSError):
         os.chdir(work.folder)

@@ -177,6 +177,11 @@ def _written(file: Path, text: str, seconds: float) -> str:
     return text
 
 
+def test_a_worker_has_one_thread_and_sees_no_gpu_that_it_did_not_ask_for(cluster: Cluster) -> None:
+    asked = [("OMP_NUM_THREADS",), ("CUDA_VISIBLE_DEVICES",)]
+    assert dict(cluster.each(os.getenv, asked)) == {0: "1", 1: ""}
+
+
 TRACKER = """
 import os, pathlib, signal
 
