@@ -8,14 +8,16 @@ the same tokens. Rates are agent tokens a second that the process computed, on o
 
 from __future__ import annotations
 
+import logging
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.random import Generator
+from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from baselines.bc import BC
 from baselines.core.algorithm import POLICY, Algorithm
@@ -33,6 +35,12 @@ LONGEST = 12
 """Tokens an utterance may have."""
 EARLY, LATE = (1, 2, 3), (19, 20, 21)
 """Turns around the second and the twentieth."""
+SOONER_TURNS = (10, 13, 16, 19, 22)
+"""The same as `SAMPLED_TURNS` for numbers of games with which the plain way would take minutes a turn."""
+LATER = (10, 20, 30, 38)
+"""Turns whose cost is shown against that of the first."""
+_PAGE, _PAGES_A_GAME = 16, 64
+"""Tokens of a page of `generate_batch`'s cache, and the pages of a game: more than 40 turns have."""
 
 
 class Plain:
@@ -48,11 +56,16 @@ class Plain:
         encoder, lm = self.agent.encoder, self.agent.lm
         ids, mask = left_padded([encoder.prompt(history) for history in histories], lm.device)
         use_adapter(lm)
-        said = lm.model.generate(
+        model: Any = lm.model
+        said = model.generate(
             input_ids=ids, attention_mask=mask, do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
             max_new_tokens=self.agent.config.max_new_tokens, eos_token_id=self.stops, pad_token_id=0,
         )  # fmt: skip
         return [encoder.said(self._cut(row), ()) for row in said[:, ids.shape[1] :].tolist()]
+
+    def said(self, histories: Sequence[History]) -> int:
+        """How many tokens were said, an utterance a game."""
+        return sum(len(action.tokens) for action in self.act(histories, []))
 
     def _cut(self, tokens: list[int]) -> tuple[int, ...]:
         ends = [i + 1 for i, token in enumerate(tokens) if token in self.agent.encoder.stops]
@@ -76,11 +89,53 @@ def agent(base: str = "tiny-v1", device: str = "cpu", dtype: torch.dtype = torch
     return made
 
 
+class Continuous:
+    """`generate_batch`: transformers' continuous batching, which keeps the cached pages of what it has read.
+
+    It has an agent to itself, since it changes how the model attends.
+    """
+
+    def __init__(self, agent: Algorithm, batch: int) -> None:
+        self.agent = agent
+        pages = batch * _PAGES_A_GAME
+        self.cache = ContinuousBatchingConfig(
+            num_blocks=pages, page_size=_PAGE, max_batch_tokens=4096, seed=0
+        )
+        config = agent.config
+        self.sampling = GenerationConfig(
+            do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=config.max_new_tokens,
+            eos_token_id=sorted(agent.encoder.stops), pad_token_id=0,
+        )  # fmt: skip
+        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)
+        use_adapter(agent.lm)
+
+    @torch.no_grad()
+    def said(self, histories: Sequence[History]) -> int:
+        """How many tokens were said, an utterance a game. Raises `RuntimeError` if a game failed."""
+        model: Any = self.agent.lm.model
+        outputs = model.generate_batch(
+            inputs=[list(self.agent.encoder.prompt(history)) for history in histories],
+            generation_config=self.sampling, continuous_batching_config=self.cache,
+            persistent_manager=True, warmup=False,
+        )  # fmt: skip
+        errors = {output.error for output in outputs.values() if output.error}
+        if errors or len(outputs) != len(histories):
+            raise RuntimeError(f"generate_batch answered {len(outputs)} of {len(histories)} games: {errors}")
+        return sum(len(output.generated_tokens) for output in outputs.values())
+
+    def close(self) -> None:
+        """Let go of its cache."""
+        model: Any = self.agent.lm.model
+        model.destroy_cached_continuous_batching_manager()
+
+
 class TurnCost(NamedTuple):
     """What one turn of all games cost."""
 
     seconds: float
     tokens: int
+    longest: int = 1
+    """Tokens of the longest utterance: so many times each game was computed"""
 
 
 def talk(
@@ -88,6 +143,7 @@ def talk(
     batch: int,
     turns: int,
     beside: Callable[[int, Sequence[History]], None] = lambda turn, histories: None,
+    clock: Callable[[], float] = cpu_seconds,
 ) -> list[TurnCost]:
     """Play `batch` games of `turns` turns; `beside` sees every turn's histories before the policy does."""
     histories: list[History] = [(Turn("Questions:\n", False),)] * batch
@@ -95,11 +151,12 @@ def talk(
     costs = []
     for turn in range(1, turns + 1):
         beside(turn, histories)
-        start = cpu_seconds()
+        start = clock()
         said = policy.act(histories, rngs)
-        seconds = cpu_seconds() - start
+        seconds = clock() - start
         actions = [action if isinstance(action, Action) else Action(action) for action in said]
-        costs.append(TurnCost(seconds, sum(len(action.tokens) for action in actions)))
+        lengths = [len(action.tokens) for action in actions]
+        costs.append(TurnCost(seconds, sum(lengths), max(lengths)))
         answers = [Turn(("Yes.\n", "No.\n")[int(rng.integers(2))], False) for rng in rngs]
         histories = [
             (*history, Turn(action.text, True, 0.0, action.tokens, action.log_probs), answer)
@@ -108,24 +165,26 @@ def talk(
     return costs
 
 
+Said = Callable[[Sequence[History]], int]
+"""Another way to say an utterance a game; gives the number of tokens."""
+
+
 class Game(NamedTuple):
-    """One whole measurement: our turns, and the plain way on the same histories at some of them."""
+    """One whole measurement: our turns, and another way's on the same histories at some of them."""
 
     ours: list[TurnCost]
-    plain: dict[int, TurnCost]
+    other: dict[int, TurnCost]
 
 
-def measured(made: Algorithm, batch: int, turns: int, sampled: Sequence[int]) -> Game:
-    """Play once, the plain way beside."""
-    plain = Plain(made)
+def measured(made: Algorithm, other: Said, batch: int, turns: int, sampled: Sequence[int]) -> Game:
+    """Play once, the other way beside."""
     costs: dict[int, TurnCost] = {}
 
     def beside(turn: int, histories: Sequence[History]) -> None:
         if turn in sampled:
             start = cpu_seconds()
-            said = plain.act(histories, [])
-            seconds = cpu_seconds() - start
-            costs[turn] = TurnCost(seconds, sum(len(action.tokens) for action in said))
+            tokens = other(histories)
+            costs[turn] = TurnCost(cpu_seconds() - start, tokens)
 
     return Game(talk(made.policy(), batch, turns, beside), costs)
 
@@ -140,37 +199,63 @@ def median_seconds(costs: Sequence[TurnCost], turns: Sequence[int]) -> float:
     return statistics.median(costs[turn - 1].seconds for turn in turns)
 
 
-def table_rows(made: Algorithm, repeats: int) -> list[Row]:
-    """The two rows that are promised. The first has a pair for each of `SAMPLED_TURNS`."""
-    measured(made, SMALL_BATCH, 2, (1,))  # warm-up
-    game = measured(made, BATCH, TURNS, SAMPLED_TURNS)
-    rates = [(rate([game.ours[turn - 1]]), rate([game.plain[turn]])) for turn in SAMPLED_TURNS]
-    costs = [talk(made.policy(), SMALL_BATCH, LATE[-1]) for _ in range(repeats)]
-    turns = [(median_seconds(cost, LATE), median_seconds(cost, EARLY)) for cost in costs]
+def rates_row(name: str, game: Game) -> Row:
+    """Tokens a second against the other way's; a pair a turn that it played."""
+    pairs = [(rate([game.ours[turn - 1]]), rate([cost])) for turn, cost in game.other.items()]
+    return row_of(name, "tokens/s", pairs)
+
+
+def growth_rows(batch: int, costs: Sequence[TurnCost]) -> list[Row]:
+    """Seconds a token of the longest utterance in later turns, against the median of the first five.
+
+    A row has a pair for each of five neighbouring turns.
+    """
+    passes = [cost.seconds / cost.longest for cost in costs]
+    early = statistics.median(passes[:5])
     return [
-        row_of("rollout/vs_generate", "tokens/s", rates),
-        row_of("rollout/turn20_over_turn2", "s", turns),
+        row_of(
+            f"rollout/growth/batch{batch}/turn{turn}",
+            "s",
+            [(each, early) for each in passes[turn - 3 : turn + 2]],
+        )
+        for turn in LATER
     ]
 
 
-def batch_rows(made: Algorithm, repeats: int, batches: Sequence[int]) -> list[Row]:
-    """Turns 10 to 20 by the number of games played at once."""
+def table_rows(made: Algorithm, repeats: int) -> list[Row]:
+    """The two rows that are promised. The first has a pair for each of `SAMPLED_TURNS`."""
+    said = Plain(made).said
+    measured(made, said, SMALL_BATCH, 2, (1,))  # warm-up
+    game = measured(made, said, BATCH, TURNS, SAMPLED_TURNS)
+    costs = [talk(made.policy(), SMALL_BATCH, LATE[-1]) for _ in range(repeats)]
+    turns = [(median_seconds(cost, LATE), median_seconds(cost, EARLY)) for cost in costs]
+    return [
+        rates_row("rollout/vs_generate", game),
+        row_of("rollout/turn20_over_turn2", "s", turns),
+        *growth_rows(BATCH, game.ours),
+    ]
+
+
+def continuous_rows(made: Algorithm, base: str) -> list[Row]:
+    """Against `generate_batch`, a pair for each of `SAMPLED_TURNS`."""
+    other = Continuous(agent(base), SMALL_BATCH)
+    other.said([(Turn("Questions:\n", False),)] * SMALL_BATCH)  # warm-up
+    try:
+        return [
+            rates_row(
+                "rollout/vs_generate_batch", measured(made, other.said, SMALL_BATCH, TURNS, SAMPLED_TURNS)
+            )
+        ]
+    finally:
+        other.close()
+
+
+def batch_rows(made: Algorithm, batches: Sequence[int]) -> list[Row]:
+    """By the number of games: turns 10 to 22 against `generate`, and later turns against the first."""
     rows = []
     for batch in batches:
-        games = [measured(made, batch, 20, (10, 20)) for _ in range(repeats)]
-        pairs = [(rate(game.ours[9:]), rate(list(game.plain.values()))) for game in games]
-        rows.append(row_of(f"rollout/vs_generate/batch{batch}", "tokens/s", pairs))
-    return rows
-
-
-def turn_rows(made: Algorithm, repeats: int) -> list[Row]:
-    """Seconds of a turn of `SMALL_BATCH` games, ours and the plain way's, as the history grows."""
-    sampled = (1, 2, 5, 10, 20, 30, 40)
-    games = [measured(made, SMALL_BATCH, TURNS, sampled) for _ in range(repeats)]
-    rows = []
-    for turn in sampled:
-        pairs = [(game.ours[turn - 1].seconds, game.plain[turn].seconds) for game in games]
-        rows.append(row_of(f"rollout/turn{turn}", "s", pairs))
+        game = measured(made, Plain(made).said, batch, TURNS, SOONER_TURNS)
+        rows += [rates_row(f"rollout/vs_generate/batch{batch}", game), *growth_rows(batch, game.ours)]
     return rows
 
 
@@ -194,7 +279,7 @@ def main(quick: bool = False, json: Path | None = None, base: str = "tiny-v1") -
     """Print the speed table of talking agents.
 
     Args:
-        quick: Only the two promised rows.
+        quick: Only what the promised rows need.
         json: Also write the table to this file.
         base: The model: tiny-v1, smollm2-135m, a folder or a Hugging Face name.
     """
@@ -204,8 +289,8 @@ def main(quick: bool = False, json: Path | None = None, base: str = "tiny-v1") -
     made = agent(base)
     rows = table_rows(made, repeats)
     if not quick:
-        rows += turn_rows(made, repeats)
-        rows += batch_rows(made, repeats, (1, 8, 32, 256))
+        rows += continuous_rows(made, base)
+        rows += batch_rows(made, (1, 8, SMALL_BATCH, 256))
         rows += game_rows(made, repeats)
     for one in rows:
         print(one)

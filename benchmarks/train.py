@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,10 @@ def agent(name: str, kind: type[LM], batch_size: int, steps: int, context: int |
 class Steps:
     """Tokens a second of gradient steps on the same games."""
 
-    def __init__(self, made: Algorithm, games: Sequence[Trajectory]) -> None:
-        self.made, self.games = made, list(games)
+    def __init__(
+        self, made: Algorithm, games: Sequence[Trajectory], clock: Callable[[], float] = cpu_seconds
+    ) -> None:
+        self.made, self.games, self.clock = made, list(games), clock
         encoder = Encoder(made.lm.tokenizer, made.encoder.context)
         self.tokens = sum(len(encoder.trajectory(game).ids) for game in games)
 
@@ -114,7 +116,7 @@ class Steps:
         def prepared(trajectories: Sequence[Trajectory]) -> Sequence[Tokens]:
             nonlocal begin
             tokens = prepare(trajectories)
-            begin = cpu_seconds()
+            begin = self.clock()
             return tokens
 
         self.made.prepare = prepared  # type: ignore[method-assign]
@@ -123,7 +125,7 @@ class Steps:
                 self.made,
                 lambda number: self.games,
                 self.made.config,
-                lambda n, m: ends.append(cpu_seconds()),
+                lambda n, m: ends.append(self.clock()),
             )
         finally:
             self.made.prepare = prepare  # type: ignore[method-assign]
@@ -213,11 +215,14 @@ def trl_rows(games: Sequence[Trajectory], repeats: int) -> list[Row]:
     return [plain, packed, better._replace(name="train/vs_trl_sft")]
 
 
+def operations_a_token(made: Algorithm) -> int:
+    """Floating-point operations of learning: 6 a parameter, less 2 for gradients of frozen weights."""
+    return 4 * sum(p.numel() for name, p in made.lm.model.named_parameters() if "embed" not in name)
+
+
 def peak_row(games: Sequence[Trajectory], repeats: int) -> Row:
-    """Floating-point operations a second of a BC step (6 a parameter and token, less the frozen weights'
-    gradients: 4) against those of a large matrix product."""
+    """Floating-point operations a second of a BC step against those of a large matrix product."""
     steps = Steps(agent("bc", LM, len(games), 1, None), games)
-    parameters = sum(p.numel() for name, p in steps.made.lm.model.named_parameters() if "embed" not in name)
     one, other = torch.randn(1024, 1024), torch.randn(1024, 1024)
 
     def product() -> float:
@@ -227,7 +232,7 @@ def peak_row(games: Sequence[Trajectory], repeats: int) -> Row:
         return 5 * 2 * 1024**3 / (cpu_seconds() - begin) / 1e9
 
     steps(), product()
-    pairs = [(4 * parameters * steps() / 1e9, product()) for _ in range(repeats)]
+    pairs = [(operations_a_token(steps.made) * steps() / 1e9, product()) for _ in range(repeats)]
     return row_of("train/share_of_matmul_peak", "GFLOP/s", pairs)
 
 

@@ -13,7 +13,8 @@ from baselines.core.model import LM, Base, load_base
 from baselines.core.registry import find_algorithm
 from baselines.core.tokens import stack
 from baselines.testing import example_games, random_base, small_config
-from benchmarks import memory, rollout, table, train
+from benchmarks import gpu_speed, memory, rollout, table, train
+from lmrlgym import Turn
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -55,6 +56,40 @@ def test_drawn_games_are_as_long_as_the_published_ones() -> None:
 def test_a_rate_is_all_tokens_over_all_seconds() -> None:
     # 30 tokens in 3 seconds
     assert rollout.rate([rollout.TurnCost(1.0, 20), rollout.TurnCost(2.0, 10)]) == 10.0
+
+
+def test_a_later_turn_is_held_against_the_first_five_by_the_passes_it_took() -> None:
+    # the first turns take a second a pass, turn n > 5 takes n seconds in 10 passes
+    costs = [rollout.TurnCost(3.0, 20, 3)] * 5 + [rollout.TurnCost(float(n), 20, 10) for n in range(6, 41)]
+    rows = {row.name: row for row in rollout.growth_rows(4, costs)}
+    assert rows["rollout/growth/batch4/turn20"] == table.Row(
+        "rollout/growth/batch4/turn20", 2.0, "s", 1.0, 2.0, 1.8, 2.2
+    )
+    assert list(rows) == [f"rollout/growth/batch4/turn{turn}" for turn in (10, 20, 30, 38)]
+
+
+def test_other_ways_to_talk_answer_every_game(base: Base) -> None:
+    made = rollout.agent(base.name)
+    histories = [(Turn("Questions:\n", False),), (Turn("Questions:\n", False), Turn("a\n", True))]
+    assert 2 <= rollout.Plain(made).said(histories) <= 2 * rollout.LONGEST
+
+
+@pytest.mark.slow
+def test_continuous_batching_answers_every_game() -> None:
+    other = rollout.Continuous(rollout.agent(), 2)
+    try:
+        assert 2 <= other.said([(Turn("Questions:\n", False),)] * 2) <= 2 * rollout.LONGEST
+    finally:
+        other.close()
+
+
+def test_the_rows_of_a_gpu_can_be_measured_on_any_device(base: Base) -> None:
+    made = rollout.agent(base.name)
+    talking = gpu_speed.rollout_row(made, games=3, turns=2, repeats=1)
+    learning = gpu_speed.learning_row(made, train.question_games(2), side=64, repeats=1)
+    assert (talking.name, learning.name) == ("gpu/rollout", "gpu/train_mfu")
+    assert talking.ratio == talking.value / 100_000
+    assert learning.ratio == learning.value / learning.baseline > 0
 
 
 def test_the_row_of_pairs_holds_the_median_of_their_quotients() -> None:

@@ -7,7 +7,9 @@ state once.
 from __future__ import annotations
 
 import copy
+import ctypes
 import json
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +43,7 @@ Caches = dict[str, Cache]
 
 BASE_FILE = "base.json"
 _MERGED_BYTES = 64 * 2**20
+_HAS_GLIBC = platform.libc_ver()[0] == "glibc"
 
 
 class Base(NamedTuple):
@@ -341,6 +344,7 @@ class LM(nn.Module):
             adapter = self._adapter
 
             def once(*args: Any, **kwargs: Any) -> Any:
+                give_back_freed()
                 self._use(adapter)
                 return forward(*args, **kwargs)
 
@@ -388,6 +392,16 @@ class LM(nn.Module):
             raise ValueError(f"the adapter in {folder} has other shapes than adapter {name!r} (rank?)")
         for key, value in stored.items():
             own[key].copy_(value)
+
+
+def give_back_freed() -> None:
+    """Let the system have back what the C library keeps of memory that is free.
+
+    What a layer frees lies between what is kept for the gradients, and glibc before 2.38 finds few of those
+    places again for tensors, which are aligned: 8 MiB a layer with 135M parameters and 368 tokens.
+    """
+    if _HAS_GLIBC:
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _alike(ours: Tensor, theirs: Tensor) -> bool:
