@@ -28,7 +28,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from tqdm.auto import tqdm
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from baselines.core.model import load_base
 from lmrlgym import Seeds, Trajectory, policy_named, rollout, weights_sha256
@@ -387,21 +387,23 @@ def main(config: Config) -> None:
     if config.bfloat16:  # the fused attention was measured to be slower there
         model.set_attn_implementation("eager")
     result = train(model, encoded, config)
+    config_said = {key: value for key, value in asdict(config).items() if key != "out"}
+    write_base(
+        config.out, model, tokenizer, command=_command(config), config=config_said,
+        sources=[source._asdict() for source in MIXTURES[config.mixture]], games=len(games), **result,
+    )  # fmt: skip
+
+
+def write_base(out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, **record: Any) -> None:
+    """Writes a base in bfloat16 into the folder `out`, with `record` in card.json; all or nothing."""
     torch.nn.Module.to(model, torch.bfloat16)
-    partial = config.out.with_name(config.out.name + ".partial")
+    partial = out.with_name(out.name + ".partial")
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    record = {
-        "command": _command(config),
-        "config": {key: value for key, value in asdict(config).items() if key != "out"},
-        "sources": [source._asdict() for source in MIXTURES[config.mixture]],
-        "games": len(games),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "weights_sha256": weights_sha256(model),
-        **result,
-    }
+    record["parameters"] = sum(p.numel() for p in model.parameters())
+    record["weights_sha256"] = weights_sha256(model)
     (partial / "card.json").write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(partial, config.out)
+    os.replace(partial, out)
     tqdm.write(json.dumps(record, indent=1))
 
 

@@ -11,9 +11,7 @@ The newline that ends a guess is not learned from: an agent's cloning has to tea
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -27,7 +25,8 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
-from baselines.core.model import load_base, weights_sha256
+from baselines.core.model import load_base
+from baselines.core.pretrain import write_base
 from lmrlgym import Seeds
 from lmrlgym.envs.wordle import FEEDBACKS, LETTERS, SOLVED, vocabulary_of
 from lmrlgym.policies.wordle import MIXED_SKILL
@@ -251,22 +250,11 @@ def main(config: Config) -> None:
         raise SystemExit(f"{config.start} is not a Llama, got {type(model).__name__}")
     model.requires_grad_(True).train()
     result = train(model, Games(config.vocabulary, base.tokenizer, config.seed), config)
-    torch.nn.Module.to(model, torch.bfloat16)
-    partial = config.out.with_name(config.out.name + ".partial")
-    model.save_pretrained(partial)
-    base.tokenizer.save_pretrained(partial)
-    record = {
-        "command": " ".join(["python", *sys.argv]),
-        "config": {key: value for key, value in asdict(config).items() if key != "out"},
-        "start_sha256": base.sha256,
-        "games": config.steps * config.games,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "weights_sha256": weights_sha256(model),
-        **result,
-    }
-    (partial / "card.json").write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(partial, config.out)
-    tqdm.write(json.dumps(record, indent=1))
+    write_base(
+        config.out, model, base.tokenizer, command=" ".join(["python", *sys.argv]),
+        config={key: value for key, value in asdict(config).items() if key != "out"},
+        start_sha256=base.sha256, games=config.steps * config.games, **result,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

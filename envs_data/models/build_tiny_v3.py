@@ -1,0 +1,600 @@
+"""Makes tiny-v3: tiny-v2 after reading the dialogue games and chess as their players' whole distributions.
+
+    python envs_data/models/build_tiny_v3.py --out envs_data/models/tiny-v3
+
+The players are those of the data (`mixed`). Where they can name all that they could have said and how
+likely, the model learns from that distribution at every token, and not from the one sentence they drew.
+Three readouts learn with it and are thrown away: after an answer which object or city fits all answers, at a
+man of a chess position the square it stands on. Of the other games the model reads enough not to forget them.
+
+The vocabulary grows by `--merges` pieces of the dialogue games' sentences; older ones keep their numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm.auto import tqdm
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from baselines.core.model import load_base
+from baselines.core.pretrain import PAD, continued, write_base
+from lmrlgym import Seeds, Trajectory, policy_named, rollout
+from lmrlgym.envs.guess_my_city import TURNS, cities_in, guess_questions, words
+from lmrlgym.envs.guess_my_city import possible as possible_cities
+from lmrlgym.envs.twenty_questions import moves, moves_in, possible
+from lmrlgym.policies.guess_my_city import MIXED_LAST_GUESSES, MIXED_SKILL, fact_questions
+from lmrlgym.policies.twenty_questions import Asker
+from lmrlgym.types import Turn
+
+TWENTY, CITY = "lmrlgym/TwentyQuestions-v0", "lmrlgym/GuessMyCity-v0"
+CHESS = ("lmrlgym/ChessEndgames-v0", "lmrlgym/Chess-v0")
+
+
+class Source(NamedTuple):
+    """Games to read: of which environment, played how, how many, and how often a pass reads them."""
+
+    env_id: str
+    level: str
+    episodes: int
+    times: int = 1
+    env_kwargs: Mapping[str, Any] = {}
+
+
+SOURCES = (
+    Source(TWENTY, "mixed", 40_000),
+    Source(CITY, "mixed", 30_000),
+    Source("lmrlgym/CarDealer-v0", "mixed", 9_000),
+    Source("lmrlgym/ChessEndgames-v0", "mixed", 9_000),
+    Source("lmrlgym/Chess-v0", "random", 200, env_kwargs={"partner": "random", "max_moves": 80}),
+    Source("lmrlgym/Chess-v0", "mixed", 120),
+    Source("lmrlgym/TextNav-v0", "mixed", 4_000),
+    Source("lmrlgym/TextNavPartial-v0", "mixed", 4_000),
+    Source("lmrlgym/Maze-v0", "mixed", 300),
+    Source("lmrlgym/MazePartial-v0", "mixed", 500),
+    Source("lmrlgym/Wordle-v0", "mixed", 6_000, env_kwargs={"vocabulary": "common-431"}),
+    Source("lmrlgym/Wordle-v0", "mixed", 3_000, env_kwargs={"vocabulary": "common-40"}),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """How the base is made."""
+
+    out: Path
+    """folder to write; it must not exist"""
+    start: str = "tiny-v2"
+    """the base to go on from"""
+    merges: int = 1024
+    """new pieces of the vocabulary"""
+    steps: int = 3600
+    """gradient steps"""
+    tokens_a_step: int = 4096
+    """text a gradient step"""
+    longest: int = 384
+    """longer games are cut to this many tokens"""
+    learning_rate: float = 1.5e-3
+    """AdamW's, with a warm-up and a cosine"""
+    readout_weight: float = 0.3
+    """weight of the readouts, against the text"""
+    answer_weight: float = 0.3
+    """weight of what is heard, against what is said; positions of chess are not learned from"""
+    seed: int = 0
+    """of the order of the text"""
+
+
+# ---- vocabulary ----
+
+
+def grown(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], merges: int) -> PreTrainedTokenizerFast:
+    """The tokenizer with `merges` more merges, learnt from `texts` on top of its own."""
+    description = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary, known = description["model"]["vocab"], description["model"]["merges"]
+    pieces: Counter[tuple[str, ...]] = Counter()
+    for text, count in Counter(texts).items():
+        said = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+        line: list[str] = []
+        for token, (begin, end) in zip(said.tokens, said.offsets, strict=True):
+            if text[begin:end].isspace() or text[begin:end].strip().isdigit():  # these stand alone
+                pieces[tuple(line)] += count
+                line = []
+            else:
+                line.append(token)
+        pieces[tuple(line)] += count
+    for _ in tqdm(range(merges), desc="merging", unit="piece"):
+        pairs: Counter[tuple[str, str]] = Counter()
+        for piece, count in pieces.items():
+            for pair in pairwise(piece):
+                pairs[pair] += count
+        pairs = Counter({pair: count for pair, count in pairs.items() if pair[0] + pair[1] not in vocabulary})
+        (left, right), _ = max(pairs.items(), key=lambda item: (item[1], item[0]))
+        vocabulary[left + right] = len(vocabulary)
+        known.append([left, right])
+        pieces = _merged(pieces, left, right)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(description)), pad_token=PAD
+    )
+
+
+def _merged(pieces: Counter[tuple[str, ...]], left: str, right: str) -> Counter[tuple[str, ...]]:
+    found: Counter[tuple[str, ...]] = Counter()
+    for piece, count in pieces.items():
+        if left in piece:
+            joined: list[str] = []
+            for token in piece:
+                if joined and joined[-1] == left and token == right:
+                    joined[-1] = left + right
+                else:
+                    joined.append(token)
+            piece = tuple(joined)
+        found[piece] += count
+    return found
+
+
+# ---- what could have been said ----
+
+
+class Soft(NamedTuple):
+    """Next-token distributions, sparse: probability `share` of `token` as what follows place `place`."""
+
+    place: np.ndarray
+    token: np.ndarray
+    share: np.ndarray
+
+
+class Sentences:
+    """A fixed list of sentences as a tree of tokens, to read next-token distributions from."""
+
+    def __init__(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> None:
+        spelt = [tuple(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+        self.order = np.array(sorted(range(len(spelt)), key=spelt.__getitem__))
+        self.number = {text: number for number, text in enumerate(texts)}
+        ranked = [spelt[i] for i in self.order]
+        spans: dict[tuple[int, ...], tuple[int, int]] = {}
+        children: dict[tuple[int, ...], list[int]] = {}
+        for rank, tokens in enumerate(ranked):
+            for depth in range(len(tokens) + 1):
+                begin, _ = spans.get(tokens[:depth], (rank, rank))
+                spans[tokens[:depth]] = (begin, rank + 1)
+                if depth < len(tokens):
+                    after = children.setdefault(tokens[:depth], [])
+                    if not after or after[-1] != tokens[depth]:
+                        after.append(tokens[depth])
+        self.paths: list[np.ndarray] = []
+        """[sentence] -> (5, N): place, token, and the ranks it begins and ends and its parent's"""
+        for tokens in spelt:
+            rows = [
+                (depth, token, *spans[(*tokens[:depth], token)], *spans[tokens[:depth]])
+                for depth in range(len(tokens))
+                for token in children[tokens[:depth]]
+            ]
+            self.paths.append(np.array(rows, dtype=np.int32).T)
+
+    def soft(self, said: Sequence[int], chances: np.ndarray) -> list[Soft]:
+        """What could have been said where `said` were drawn from rows of `chances`, (turns, sentences)."""
+        sums = np.zeros((len(said), chances.shape[1] + 1))
+        np.cumsum(chances[:, self.order], axis=1, out=sums[:, 1:])
+        found = []
+        for number, row in zip(said, sums, strict=True):
+            place, token, begin, end, first, last = self.paths[number]
+            share = (row[end] - row[begin]) / (row[last] - row[first])
+            kept = share > 1e-6
+            found.append(Soft(place[kept], token[kept], share[kept]))
+        return found
+
+
+def of_few(chances: Mapping[str, float], said: str, tokenizer: PreTrainedTokenizerFast) -> Soft:
+    """The same for a list of sentences that is used once."""
+    sentences = Sentences(list(chances), tokenizer)
+    (soft,) = sentences.soft([sentences.number[said]], np.array([list(chances.values())]))
+    return soft
+
+
+class TwentyQuestions:
+    """The mixed player's chances, for many turns at once."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.player = policy_named("mixed", TWENTY)
+        assert isinstance(self.player, Asker)
+        self.texts = [text for move in moves() for text in move.texts]
+        self.sentences = Sentences(self.texts, tokenizer)
+        self.move = np.repeat(np.arange(len(moves())), [len(move.texts) for move in moves()])
+        self.count = np.array([len(move.texts) for move in moves()])[self.move]
+        self.things = possible(()).shape[0]
+
+    def situation(self, history: Sequence[Turn]) -> tuple[np.ndarray, np.ndarray]:
+        """The objects that fit the answers, and the moves said before."""
+        told = moves_in(history)
+        return np.flatnonzero(possible(told)).astype(np.int16), np.array([n for n, _ in told], np.int16)
+
+    def chances(self, situations: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """(turns, sentences)."""
+        player = self.player
+        left = self.left([one for one, _ in situations])
+        count = left.sum(axis=1, keepdims=True).astype(np.int64)
+        yes = (left @ player._counts.T).astype(np.int64)
+        costs = count + player._least[yes] + player._least[count - yes]
+        costs = (costs - player._is_guess * yes) / count
+        for row, (_, said) in zip(costs, situations, strict=True):
+            row[said] += 1e6
+        weights = np.exp(-player.sharpness * (costs - costs.min(axis=1, keepdims=True)))
+        weights /= weights.sum(axis=1, keepdims=True)
+        mixed = player.noise / costs.shape[1] + (1 - player.noise) * weights
+        return np.asarray(mixed[:, self.move] / self.count)
+
+    def left(self, fitting: Sequence[np.ndarray]) -> np.ndarray:
+        """(turns, objects) 0 or 1."""
+        left = np.zeros((len(fitting), self.things), np.float32)
+        for row, fit in zip(left, fitting, strict=True):
+            row[fit] = 1
+        return left
+
+
+class Cities:
+    """The mixed player's chances, for many turns at once."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        asked, guesses = fact_questions(), guess_questions(False)
+        self.questions, self.things = len(asked), len(words())
+        everything = [*asked, *(guesses[city] for city in range(self.things))]
+        self.texts = [text for question in everything for text in question.texts]
+        self.sentences = Sentences(self.texts, tokenizer)
+        self.question = np.repeat(np.arange(len(everything)), [len(one.texts) for one in everything])
+        self.count = np.array([len(one.texts) for one in everything])[self.question]
+        self.first = np.cumsum([0, *(len(one.parts) for one in asked[:-1])])
+        self.parts = np.zeros((sum(len(one.parts) for one in asked), self.things), np.float32)
+        for row, part in zip(self.parts, (p for one in asked for p in one.parts), strict=True):
+            row[list(cities_in(part))] = 1
+
+    def situation(self, history: Sequence[Turn]) -> tuple[np.ndarray, np.ndarray]:
+        """The cities that fit the answers, and whether it is late."""
+        left = possible_cities(history) or possible_cities(())
+        return (
+            np.array(cities_in(left), np.int16),
+            np.array(len(history) // 2 >= TURNS - MIXED_LAST_GUESSES),
+        )
+
+    def chances(self, situations: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """(turns, sentences)."""
+        left = self.left([one for one, _ in situations])
+        count = left.sum(axis=1, keepdims=True)
+        largest = np.maximum.reduceat(left @ self.parts.T, self.first, axis=1)
+        divides = largest < count
+        asked = (1 - MIXED_SKILL) / self.questions + MIXED_SKILL * divides / divides.sum(
+            1, keepdims=True
+        ).clip(1)
+        guesses = left / count
+        is_guessing = (count <= 1) | np.array([[bool(late)] for _, late in situations])
+        p = np.concatenate([asked * ~is_guessing, guesses * is_guessing], axis=1)
+        return np.asarray(p[:, self.question] / self.count)
+
+    def left(self, fitting: Sequence[np.ndarray]) -> np.ndarray:
+        """(turns, cities) 0 or 1."""
+        left = np.zeros((len(fitting), self.things), np.float32)
+        for row, fit in zip(left, fitting, strict=True):
+            row[fit] = 1
+        return left
+
+
+# ---- games ----
+
+
+class Talk(NamedTuple):
+    """The turns of a game in which the player chose from a fixed list: where, what, knowing what."""
+
+    starts: np.ndarray
+    said: list[int]
+    situations: list[tuple[np.ndarray, np.ndarray]]
+
+
+class Game(NamedTuple):
+    """A game or a part of one, as the model reads it."""
+
+    source: int
+    ids: np.ndarray
+    said: np.ndarray
+    """1 where the player speaks"""
+    talk: Talk | None = None
+    soft: Soft | None = None
+    squares: np.ndarray | None = None
+    """(2, men): places of the men of a chess position, and their squares"""
+
+
+class Reader:
+    """Writes played games as `Game`s."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, longest: int) -> None:
+        self.tokenizer, self.longest = tokenizer, longest
+        self.twenty, self.cities = TwentyQuestions(tokenizer), Cities(tokenizer)
+        self.spelt = cache(lambda text: tokenizer.encode(text, add_special_tokens=False))
+
+    def read(self, source: int, texts: Sequence[str], **more: Any) -> Game:
+        """Each turn is encoded on its own, as the agents are trained."""
+        ids = [token for text in texts for token in self.spelt(text)]
+        said = [turn % 2 for turn, text in enumerate(texts) for _ in self.spelt(text)]
+        kept = self.longest
+        return Game(source, np.array(ids[:kept], np.int16), np.array(said[:kept], np.int8), **more)
+
+    def games(self, number: int, source: Source, played: Sequence[Trajectory]) -> list[Game]:
+        """All games of a source."""
+        player = policy_named(source.level, source.env_id, **source.env_kwargs)
+        found: dict[Any, Game] = {}
+        for index, game in enumerate(tqdm(played, desc=source.env_id, unit="game")):
+            if source.env_id in CHESS:
+                for k in range(0, len(game.turns) - 1, 2):
+                    key = (game.turns[k].text, game.turns[k + 1].text)
+                    if key not in found:
+                        found[key] = self._position(number, game.turns[k : k + 2], player)
+            elif source.env_id in (TWENTY, CITY):
+                found[index] = self._talk(number, game)
+            else:
+                found[index] = self.read(number, [turn.text for turn in game.turns])
+        return list(found.values())
+
+    def _talk(self, number: int, game: Trajectory) -> Game:
+        kind = self.twenty if game.env_id == TWENTY else self.cities
+        place, starts, said, situations = 0, [], [], []
+        for k, turn in enumerate(game.turns):
+            if turn.is_action:
+                starts.append(place)
+                said.append(kind.sentences.number[turn.text])
+                situations.append(kind.situation(game.turns[:k]))
+            place += len(self.spelt(turn.text))
+        if place > self.longest:
+            return self.read(number, [turn.text for turn in game.turns])
+        return self.read(
+            number, [turn.text for turn in game.turns], talk=Talk(np.array(starts), said, situations)
+        )
+
+    def _position(self, number: int, turns: Sequence[Turn], player: Any) -> Game:
+        heard, said = turns[0].text, turns[1].text
+        soft = None
+        if hasattr(player, "distribution"):
+            soft = of_few(player.distribution(turns[:1]), said, self.tokenizer)
+            soft = soft._replace(place=soft.place + len(self.spelt(heard)))
+        return self.read(number, [heard, said], soft=soft, squares=self._squares(heard))
+
+    def _squares(self, heard: str) -> np.ndarray:
+        """A man is a token of its own; digits count empty squares and `/` ends a rank."""
+        found, square = [], 0
+        for place, token in enumerate(self.spelt(heard)):
+            piece = self.tokenizer.decode([token]).strip()
+            if square == 64:
+                break
+            if len(piece) == 1 and piece.isalpha():
+                found.append((place, square))
+                square += 1
+            elif piece.isdigit():
+                square += int(piece)
+        return np.array(found, np.int16).T
+
+
+# ---- training ----
+
+
+class Batch(NamedTuple):
+    """Games side by side: B of them, T tokens wide."""
+
+    ids: Tensor
+    tokens: int
+    """how many there are"""
+    weights: Tensor
+    """(B, T) of the token as one to foretell: 0 where there is none"""
+    plain: Tensor
+    """(B, T) whether it is learned from by itself"""
+    soft: tuple[Tensor, Tensor, Tensor, Tensor]
+    """flat place, token, share, and its entropy's share"""
+    readouts: dict[str, tuple[Tensor, Tensor]]
+    """name -> flat places (N,) and distributions (N, classes)"""
+
+
+class Collator:
+    """Makes batches of games."""
+
+    def __init__(self, reader: Reader, config: Config) -> None:
+        self.reader, self.config = reader, config
+
+    def batch(self, games: Sequence[Game]) -> Batch:
+        """`games` of about one length."""
+        width = max(len(game.ids) for game in games)
+        ids, said = np.zeros((2, len(games), width), np.int64)
+        weights = np.zeros((len(games), width), np.float32)
+        for row, game in enumerate(games):
+            ids[row, : len(game.ids)] = game.ids
+            said[row, : len(game.ids)] = game.said
+            heard = 0.0 if SOURCES[game.source].env_id in CHESS else self.config.answer_weight
+            weights[row, : len(game.ids)] = np.where(game.said, 1.0, heard)
+        plain = weights > 0
+        plain[:, 0] = False
+        softs: list[tuple[int, Soft]] = []
+        readouts: dict[str, tuple[Tensor, Tensor]] = {}
+        for name, kind in (("twenty", self.reader.twenty), ("cities", self.reader.cities)):
+            env_id = TWENTY if name == "twenty" else CITY
+            chosen = [
+                (row, game.talk)
+                for row, game in enumerate(games)
+                if game.talk and SOURCES[game.source].env_id == env_id
+            ]
+            if chosen:
+                more, readouts[name] = self._talks(chosen, kind, width)
+                softs += more
+        for row, game in enumerate(games):
+            if game.soft is not None:
+                softs.append((row * width, game.soft))
+        squares = [
+            (row * width + game.squares[0], game.squares[1])
+            for row, game in enumerate(games)
+            if game.squares is not None
+        ]
+        if squares:
+            at, square = (np.concatenate(part).astype(np.int64) for part in zip(*squares, strict=True))
+            readouts["square"] = (
+                torch.from_numpy(at),
+                torch.from_numpy(np.eye(64, dtype=np.float32)[square]),
+            )
+        flat = plain.reshape(-1)
+        place = np.concatenate([begin + one.place for begin, one in softs] or [np.zeros(0, np.int64)])
+        flat[place] = False
+        token = np.concatenate([one.token for _, one in softs] or [np.zeros(0, np.int64)]).astype(np.int64)
+        share = np.concatenate([one.share for _, one in softs] or [np.zeros(0)]).astype(np.float32)
+        return Batch(
+            torch.from_numpy(ids), sum(len(game.ids) for game in games),
+            torch.from_numpy(weights), torch.from_numpy(plain),
+            (torch.from_numpy(place.astype(np.int64)), torch.from_numpy(token), torch.from_numpy(share),
+             torch.from_numpy(share * np.log(share))), readouts,
+        )  # fmt: skip
+
+    def _talks(
+        self, chosen: Sequence[tuple[int, Talk]], kind: TwentyQuestions | Cities, width: int
+    ) -> tuple[list[tuple[int, Soft]], tuple[Tensor, Tensor]]:
+        situations = [one for _, talk in chosen for one in talk.situations]
+        begins = [row * width + int(start) for row, talk in chosen for start in talk.starts]
+        soft = kind.sentences.soft([n for _, talk in chosen for n in talk.said], kind.chances(situations))
+        left = kind.left([fit for fit, _ in situations])
+        return list(zip(begins, soft, strict=True)), (
+            torch.tensor(begins) - 1,
+            torch.from_numpy(left / left.sum(axis=1, keepdims=True)),
+        )
+
+
+def batches(games: Sequence[Game], collator: Collator, config: Config) -> Iterator[Batch]:
+    """Games of similar length, for ever."""
+    rng = np.random.default_rng(config.seed)
+    lengths = np.array([len(game.ids) for game in games])
+    while True:
+        order = np.argsort(lengths + rng.random(len(games)), kind="stable")
+        groups: list[list[int]] = [[]]
+        for i in order:
+            if groups[-1] and lengths[i] * (len(groups[-1]) + 1) > config.tokens_a_step:
+                groups.append([])
+            groups[-1].append(int(i))
+        for number in rng.permutation(len(groups)):
+            yield collator.batch([games[i] for i in groups[number]])
+
+
+class Measured(NamedTuple):
+    """Sums of nats above what is possible, and of what they are sums over."""
+
+    nats: dict[str, float]
+    count: dict[str, float]
+
+
+def losses(
+    model: LlamaForCausalLM, readouts: nn.ModuleDict, batch: Batch, config: Config
+) -> tuple[Tensor, Measured]:
+    """The loss of a batch, and what it is made of."""
+    size, width = batch.ids.shape
+    hidden = model.model(input_ids=batch.ids).last_hidden_state.reshape(size * width, -1)
+    weights, ids = batch.weights.view(-1), batch.ids.view(-1)
+    is_soft = torch.zeros(size * width, dtype=torch.bool)
+    place, token, share, negative_entropy = batch.soft
+    is_soft[place] = True
+    asked = (batch.plain.view(-1) | is_soft).nonzero()[:, 0]
+    log_probs = functional.log_softmax(model.lm_head(hidden[asked - 1]), dim=-1)
+    row_of = torch.zeros(size * width, dtype=torch.int64)
+    row_of[asked] = torch.arange(len(asked))
+    plain = batch.plain.view(-1).nonzero()[:, 0]
+    hard = -(log_probs[row_of[plain], ids[plain]] * weights[plain]).sum()
+    soft = -(log_probs[row_of[place], token] * share).sum()
+    loss = (hard + soft) / weights[asked].sum()
+    nats = {"text": hard.item(), "said": soft.item() + negative_entropy.sum().item()}
+    count = {"text": float(weights[plain].sum()), "said": float(is_soft.sum())}
+    for name, (at, wanted) in batch.readouts.items():
+        told = functional.log_softmax(readouts[name](hidden[at]), dim=-1)
+        nll = -(told * wanted).sum()
+        loss = loss + config.readout_weight * nll / len(at)
+        nats[name] = nll.item() + (wanted * wanted.clamp_min(1e-9).log()).sum().item()
+        count[name] = float(len(at))
+    return loss, Measured(nats, count)
+
+
+def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config: Config) -> dict[str, float]:
+    """`config.steps` of AdamW."""
+    torch.manual_seed(config.seed)
+    width = model.config.hidden_size
+    classes = {"twenty": reader.twenty.things, "cities": reader.cities.things, "square": 64}
+    readouts = nn.ModuleDict({name: nn.Linear(width, count) for name, count in classes.items()})
+    weights = [*model.parameters(), *readouts.parameters()]
+    optimizer = torch.optim.AdamW(weights, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
+    begin, read = time.perf_counter(), 0
+    nats: Counter[str] = Counter()
+    count: Counter[str] = Counter()
+    text = batches(games, Collator(reader, config), config)
+    bar = tqdm(range(config.steps), unit="step", desc="pretraining")
+    for step in bar:
+        batch = next(text)
+        share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+        optimizer.param_groups[0]["lr"] = config.learning_rate * share * min(1.0, (step + 1) / 100)
+        loss, measured = losses(model, readouts, batch, config)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        read += batch.tokens
+        for total, new in ((nats, measured.nats), (count, measured.count)):
+            for name in total:
+                total[name] *= 0.98
+            total.update(new)
+        bar.set_postfix({name: f"{nats[name] / count[name]:.3f}" for name in nats} | {"tokens": f"{read:,}"})
+    above = {f"{name}_nats": round(nats[name] / count[name], 4) for name in sorted(nats)}
+    return {"tokens": read, "seconds": round(time.perf_counter() - begin), **above}
+
+
+def played(number: int, source: Source) -> list[Trajectory]:
+    """The games of a source."""
+    player = policy_named(source.level, source.env_id, **source.env_kwargs)
+    seed = Seeds.BASE_TEXT + (100 + number) * 1_000_000
+    return list(
+        rollout(
+            source.env_id, player, source.episodes, seed=seed, parallel=16, env_kwargs=source.env_kwargs,
+            progress=True,
+        )
+    )  # fmt: skip
+
+
+def main(config: Config) -> None:
+    """Play, let the vocabulary grow, train, and write the base with the record of how."""
+    if config.out.exists():
+        raise SystemExit(f"{config.out} exists already; bases are versioned, not replaced")
+    found = [played(number, source) for number, source in enumerate(SOURCES)]
+    old = load_base(config.start).tokenizer
+    assert isinstance(old, PreTrainedTokenizerFast)
+    talked = [turn.text for games in found[:3] for game in games[:4000] for turn in game.turns]
+    tokenizer = grown(old, talked, config.merges)
+    reader = Reader(tokenizer, config.longest)
+    games = [
+        game
+        for number, source in enumerate(SOURCES)
+        for game in reader.games(number, source, found[number]) * source.times
+    ]
+    for number, source in enumerate(SOURCES):
+        lengths = [len(game.ids) for game in games if game.source == number]
+        tqdm.write(f"{source.env_id} {source.level}: {len(lengths):,} texts, {sum(lengths):,} tokens")
+    model = continued(config.start, tokenizer)
+    result = train(model, games, reader, config)
+    write_base(
+        config.out, model, tokenizer, command=" ".join(["python", *sys.argv]),
+        config={key: value for key, value in asdict(config).items() if key != "out"},
+        sources=[source._asdict() for source in SOURCES], texts=len(games), **result,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(Config))
