@@ -83,7 +83,9 @@ class Config:
     merges: int = 1024
     """new pieces of the vocabulary"""
     steps: int = 3600
-    """gradient steps"""
+    """gradient steps of the schedule"""
+    stop: int = 0
+    """gradient steps after which to stop before its end; 0: none"""
     tokens_a_step: int = 4096
     """text a gradient step"""
     longest: int = 384
@@ -535,7 +537,7 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     nats: Counter[str] = Counter()
     count: Counter[str] = Counter()
     text = batches(games, Collator(reader, config), config)
-    bar = tqdm(range(config.steps), unit="step", desc="pretraining")
+    bar = tqdm(range(config.stop or config.steps), unit="step", desc="pretraining")
     for step in bar:
         batch = next(text)
         share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
