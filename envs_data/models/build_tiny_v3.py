@@ -12,6 +12,7 @@ The vocabulary grows by `--merges` pieces of the dialogue games' sentences; olde
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import sys
@@ -82,10 +83,8 @@ class Config:
     """the base to go on from"""
     merges: int = 1024
     """new pieces of the vocabulary"""
-    steps: int = 3600
-    """gradient steps of the schedule"""
-    stop: int = 0
-    """gradient steps after which to stop before its end; 0: none"""
+    steps: int = 2600
+    """gradient steps"""
     tokens_a_step: int = 4096
     """text a gradient step"""
     longest: int = 384
@@ -537,7 +536,7 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     nats: Counter[str] = Counter()
     count: Counter[str] = Counter()
     text = batches(games, Collator(reader, config), config)
-    bar = tqdm(range(config.stop or config.steps), unit="step", desc="pretraining")
+    bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
         batch = next(text)
         share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
@@ -579,6 +578,7 @@ def main(config: Config) -> None:
     talked = [turn.text for games in found[:3] for game in games[:4000] for turn in game.turns]
     tokenizer = grown(old, talked, config.merges)
     reader = Reader(tokenizer, config.longest)
+    gc.disable()  # the millions of small arrays that are kept would be searched again and again
     games = [
         game
         for number, source in enumerate(SOURCES)
