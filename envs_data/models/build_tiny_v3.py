@@ -18,7 +18,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import pairwise
@@ -150,6 +150,10 @@ def _merged(pieces: Counter[tuple[str, ...]], left: str, right: str) -> Counter[
 # ---- what could have been said ----
 
 
+Spell = Callable[[str], Sequence[int]]
+"""The tokens of a text."""
+
+
 class Soft(NamedTuple):
     """Next-token distributions, sparse: probability `share` of `token` as what follows place `place`."""
 
@@ -161,8 +165,8 @@ class Soft(NamedTuple):
 class Sentences:
     """A fixed list of sentences as a tree of tokens, to read next-token distributions from."""
 
-    def __init__(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> None:
-        spelt = [tuple(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+    def __init__(self, texts: Sequence[str], spell: Spell) -> None:
+        spelt = [tuple(spell(text)) for text in texts]
         self.order = np.array(sorted(range(len(spelt)), key=spelt.__getitem__))
         self.number = {text: number for number, text in enumerate(texts)}
         ranked = [spelt[i] for i in self.order]
@@ -199,9 +203,9 @@ class Sentences:
         return found
 
 
-def of_few(chances: Mapping[str, float], said: str, tokenizer: PreTrainedTokenizerFast) -> Soft:
+def of_few(chances: Mapping[str, float], said: str, spell: Spell) -> Soft:
     """The same for a list of sentences that is used once."""
-    sentences = Sentences(list(chances), tokenizer)
+    sentences = Sentences(list(chances), spell)
     (soft,) = sentences.soft([sentences.number[said]], np.array([list(chances.values())]))
     return soft
 
@@ -209,11 +213,11 @@ def of_few(chances: Mapping[str, float], said: str, tokenizer: PreTrainedTokeniz
 class TwentyQuestions:
     """The mixed player's chances, for many turns at once."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, spell: Spell) -> None:
         self.player = policy_named("mixed", TWENTY)
         assert isinstance(self.player, Asker)
         self.texts = [text for move in moves() for text in move.texts]
-        self.sentences = Sentences(self.texts, tokenizer)
+        self.sentences = Sentences(self.texts, spell)
         self.move = np.repeat(np.arange(len(moves())), [len(move.texts) for move in moves()])
         self.count = np.array([len(move.texts) for move in moves()])[self.move]
         self.things = possible(()).shape[0]
@@ -249,12 +253,12 @@ class TwentyQuestions:
 class Cities:
     """The mixed player's chances, for many turns at once."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, spell: Spell) -> None:
         asked, guesses = fact_questions(), guess_questions(False)
         self.questions, self.things = len(asked), len(words())
         everything = [*asked, *(guesses[city] for city in range(self.things))]
         self.texts = [text for question in everything for text in question.texts]
-        self.sentences = Sentences(self.texts, tokenizer)
+        self.sentences = Sentences(self.texts, spell)
         self.question = np.repeat(np.arange(len(everything)), [len(one.texts) for one in everything])
         self.count = np.array([len(one.texts) for one in everything])[self.question]
         self.first = np.cumsum([0, *(len(one.parts) for one in asked[:-1])])
@@ -321,8 +325,8 @@ class Reader:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, longest: int) -> None:
         self.tokenizer, self.longest = tokenizer, longest
-        self.twenty, self.cities = TwentyQuestions(tokenizer), Cities(tokenizer)
-        self.spelt = cache(lambda text: tokenizer.encode(text, add_special_tokens=False))
+        self.spelt: Spell = cache(lambda text: tokenizer.encode(text, add_special_tokens=False))
+        self.twenty, self.cities = TwentyQuestions(self.spelt), Cities(self.spelt)
 
     def read(self, source: int, texts: Sequence[str], **more: Any) -> Game:
         """Each turn is encoded on its own, as the agents are trained."""
@@ -366,7 +370,7 @@ class Reader:
         heard, said = turns[0].text, turns[1].text
         soft = None
         if hasattr(player, "distribution"):
-            soft = of_few(player.distribution(turns[:1]), said, self.tokenizer)
+            soft = of_few(player.distribution(turns[:1]), said, self.spelt)
             soft = soft._replace(place=soft.place + len(self.spelt(heard)))
         return self.read(number, [heard, said], soft=soft, squares=self._squares(heard))
 

@@ -41,7 +41,7 @@ def reader(build, tokenizer):
 
 def test_next_tokens_are_those_of_all_that_could_have_been_said(build, tokenizer):
     chances = {"K a 1\n": 0.5, "K a 2\n": 0.25, "Q b 2\n": 0.25}
-    soft = build.of_few(chances, "K a 2\n", tokenizer)
+    soft = build.of_few(chances, "K a 2\n", tokenizer.encode)
     king, queen, a, one, two, newline = (
         tokenizer.encode(text, add_special_tokens=False)[index]
         for text, index in (("K a\n", 0), ("Q a\n", 0), ("K a\n", 1), ("K 1\n", 1), ("K 2\n", 1), ("K\n", 1))
