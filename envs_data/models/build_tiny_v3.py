@@ -4,8 +4,9 @@
 
 The players are those of the data (`mixed`). Where they can name all that they could have said and how
 likely, the model learns from that distribution at every token, and not from the one sentence they drew.
-Three readouts learn with it and are thrown away: after an answer which object or city fits all answers, at a
-man of a chess position the square it stands on. Of the other games the model reads enough not to forget them.
+Readouts learn with it and are thrown away: after a question which objects or cities it is true of, after an
+answer which of them fit all answers, at a man of a chess position the square it stands on. Of the other games
+the model reads enough not to forget them.
 
 The vocabulary grows by `--merges` pieces of the dialogue games' sentences; older ones keep their numbers.
 """
@@ -38,11 +39,13 @@ from baselines.core.pretrain import PAD, continued, write_base
 from lmrlgym import Seeds, Trajectory, policy_named, rollout
 from lmrlgym.envs.guess_my_city import TURNS, cities_in, guess_questions, words
 from lmrlgym.envs.guess_my_city import possible as possible_cities
-from lmrlgym.envs.twenty_questions import moves, moves_in, possible
+from lmrlgym.envs.twenty_questions import moves, moves_in, possible, truth_table
 from lmrlgym.policies.guess_my_city import MIXED_LAST_GUESSES, MIXED_SKILL, fact_questions
 from lmrlgym.policies.twenty_questions import Asker
 from lmrlgym.types import Turn
 
+_TRUTH_SCALE = 10.0
+"""Nats a thing are small: most are not what is asked for."""
 TWENTY, CITY = "lmrlgym/TwentyQuestions-v0", "lmrlgym/GuessMyCity-v0"
 CHESS = ("lmrlgym/ChessEndgames-v0", "lmrlgym/Chess-v0")
 
@@ -83,13 +86,13 @@ class Config:
     """the base to go on from"""
     merges: int = 1024
     """new pieces of the vocabulary"""
-    steps: int = 2600
+    steps: int = 2200
     """gradient steps"""
     tokens_a_step: int = 4096
     """text a gradient step"""
     longest: int = 384
     """longer games are cut to this many tokens"""
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     """AdamW's, with a warm-up and a cosine"""
     readout_weight: float = 0.3
     """weight of the readouts, against the text"""
@@ -221,6 +224,8 @@ class TwentyQuestions:
         self.move = np.repeat(np.arange(len(moves())), [len(move.texts) for move in moves()])
         self.count = np.array([len(move.texts) for move in moves()])[self.move]
         self.things = possible(()).shape[0]
+        self.truth = truth_table()[self.move].astype(np.float32)
+        """(sentences, objects) of which objects a sentence is true"""
 
     def situation(self, history: Sequence[Turn]) -> tuple[np.ndarray, np.ndarray]:
         """The objects that fit the answers, and the moves said before."""
@@ -265,6 +270,11 @@ class Cities:
         self.parts = np.zeros((sum(len(one.parts) for one in asked), self.things), np.float32)
         for row, part in zip(self.parts, (p for one in asked for p in one.parts), strict=True):
             row[list(cities_in(part))] = 1
+        # Of an open question, the cities that give the first of its answers.
+        self.truth = np.concatenate([self.parts[self.first], np.eye(self.things, dtype=np.float32)])[
+            self.question
+        ]
+        """(sentences, cities) of which cities a sentence is true"""
 
     def situation(self, history: Sequence[Turn]) -> tuple[np.ndarray, np.ndarray]:
         """The cities that fit the answers, and whether it is late."""
@@ -303,6 +313,7 @@ class Talk(NamedTuple):
     """The turns of a game in which the player chose from a fixed list: where, what, knowing what."""
 
     starts: np.ndarray
+    ends: np.ndarray
     said: list[int]
     situations: list[tuple[np.ndarray, np.ndarray]]
 
@@ -353,17 +364,20 @@ class Reader:
 
     def _talk(self, number: int, game: Trajectory) -> Game:
         kind = self.twenty if game.env_id == TWENTY else self.cities
-        place, starts, said, situations = 0, [], [], []
+        place, starts, ends, said, situations = 0, [], [], [], []
         for k, turn in enumerate(game.turns):
             if turn.is_action:
                 starts.append(place)
+                ends.append(place + len(self.spelt(turn.text)))
                 said.append(kind.sentences.number[turn.text])
                 situations.append(kind.situation(game.turns[:k]))
             place += len(self.spelt(turn.text))
         if place > self.longest:
             return self.read(number, [turn.text for turn in game.turns])
         return self.read(
-            number, [turn.text for turn in game.turns], talk=Talk(np.array(starts), said, situations)
+            number,
+            [turn.text for turn in game.turns],
+            talk=Talk(np.array(starts), np.array(ends), said, situations),
         )
 
     def _position(self, number: int, turns: Sequence[Turn], player: Any) -> Game:
@@ -436,8 +450,8 @@ class Collator:
                 if game.talk and SOURCES[game.source].env_id == env_id
             ]
             if chosen:
-                more, readouts[name] = self._talks(chosen, kind, width)
-                softs += more
+                softs += self._talks(chosen, kind, width)
+                readouts |= self._told(name, chosen, kind, width)
         for row, game in enumerate(games):
             if game.soft is not None:
                 softs.append((row * width, game.soft))
@@ -466,15 +480,24 @@ class Collator:
 
     def _talks(
         self, chosen: Sequence[tuple[int, Talk]], kind: TwentyQuestions | Cities, width: int
-    ) -> tuple[list[tuple[int, Soft]], tuple[Tensor, Tensor]]:
+    ) -> list[tuple[int, Soft]]:
         situations = [one for _, talk in chosen for one in talk.situations]
         begins = [row * width + int(start) for row, talk in chosen for start in talk.starts]
         soft = kind.sentences.soft([n for _, talk in chosen for n in talk.said], kind.chances(situations))
-        left = kind.left([fit for fit, _ in situations])
-        return list(zip(begins, soft, strict=True)), (
-            torch.tensor(begins) - 1,
-            torch.from_numpy(left / left.sum(axis=1, keepdims=True)),
-        )
+        return list(zip(begins, soft, strict=True))
+
+    def _told(
+        self, name: str, chosen: Sequence[tuple[int, Talk]], kind: TwentyQuestions | Cities, width: int
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Before every sentence the things that fit, at its end those it is true of."""
+        left = kind.left([fit for _, talk in chosen for fit, _ in talk.situations])
+        before = np.concatenate([row * width + talk.starts for row, talk in chosen]) - 1
+        after = np.concatenate([row * width + talk.ends for row, talk in chosen]) - 1
+        truth = kind.truth[[number for _, talk in chosen for number in talk.said]]
+        return {
+            name: (torch.from_numpy(before), torch.from_numpy(left / left.sum(axis=1, keepdims=True))),
+            f"{name}_truth": (torch.from_numpy(after), torch.from_numpy(truth)),
+        }
 
 
 def batches(games: Sequence[Game], collator: Collator, config: Config) -> Iterator[Batch]:
@@ -520,8 +543,13 @@ def losses(
     nats = {"text": hard.item(), "said": soft.item() + negative_entropy.sum().item()}
     count = {"text": float(weights[plain].sum()), "said": float(is_soft.sum())}
     for name, (at, wanted) in batch.readouts.items():
-        told = functional.log_softmax(readouts[name](hidden[at]), dim=-1)
-        nll = -(told * wanted).sum()
+        found = readouts[name](hidden[at])
+        if name.endswith("_truth"):
+            nll = functional.binary_cross_entropy_with_logits(found, wanted, reduction="none").mean(-1).sum()
+            loss = loss + _TRUTH_SCALE * config.readout_weight * nll / len(at)
+            nats[name], count[name] = nll.item(), float(len(at))
+            continue
+        nll = -(functional.log_softmax(found, dim=-1) * wanted).sum()
         loss = loss + config.readout_weight * nll / len(at)
         nats[name] = nll.item() + (wanted * wanted.clamp_min(1e-9).log()).sum().item()
         count[name] = float(len(at))
@@ -532,7 +560,9 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     """`config.steps` of AdamW."""
     torch.manual_seed(config.seed)
     width = model.config.hidden_size
-    classes = {"twenty": reader.twenty.things, "cities": reader.cities.things, "square": 64}
+    classes = {"square": 64}
+    for name, kind in (("twenty", reader.twenty), ("cities", reader.cities)):
+        classes |= {name: kind.things, f"{name}_truth": kind.things}
     readouts = nn.ModuleDict({name: nn.Linear(width, count) for name, count in classes.items()})
     weights = [*model.parameters(), *readouts.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from baselines.core.model import load_base
 from lmrlgym import data_path, policy_named, rollout
+from lmrlgym.envs.twenty_questions import moves
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +100,8 @@ def test_a_game_is_learned_from_as_a_whole_but_for_what_could_not_have_been_said
     assert len(at) == sum(turn.is_action for game in played for turn in game.turns)
     assert wanted.sum(dim=1).tolist() == pytest.approx([1.0] * len(at))
     assert wanted[0].max().item() == pytest.approx(1 / 158)  # before the first answer
+    after, truth = batch.readouts["twenty_truth"]
+    assert batch.ids.view(-1)[after].tolist() == [reader.spelt("\n")[-1]] * len(at)  # a sentence's end
+    first = games[0].talk.said[0]
+    text = reader.twenty.texts[first]
+    assert truth[0].sum().item() == sum(move.mask.bit_count() for move in moves() if text in move.texts)
