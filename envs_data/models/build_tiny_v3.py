@@ -5,8 +5,8 @@
 The players are those of the data (`mixed`). Where they can name all that they could have said and how
 likely, the model learns from that distribution at every token, and not from the one sentence they drew.
 Readouts learn with it and are thrown away: after a question which objects or cities it is true of, after an
-answer which of them fit all answers, at a man of a chess position the square it stands on. Of the other games
-the model reads enough not to forget them.
+answer which of them fit it and which fit all answers, at a man of a chess position the square it stands on.
+Of the other games the model reads enough not to forget them.
 
 The vocabulary grows by `--merges` pieces of the dialogue games' sentences; older ones keep their numbers.
 """
@@ -86,7 +86,7 @@ class Config:
     """the base to go on from"""
     merges: int = 1024
     """new pieces of the vocabulary"""
-    steps: int = 2200
+    steps: int = 1800
     """gradient steps"""
     tokens_a_step: int = 4096
     """text a gradient step"""
@@ -226,6 +226,8 @@ class TwentyQuestions:
         self.things = possible(()).shape[0]
         self.truth = truth_table()[self.move].astype(np.float32)
         """(sentences, objects) of which objects a sentence is true"""
+        self.parts_of = [np.stack([row, 1 - row]) for row in truth_table().astype(np.float32)]
+        """[move] -> (2, objects) those that it is true of, and the others"""
 
     def situation(self, history: Sequence[Turn]) -> tuple[np.ndarray, np.ndarray]:
         """The objects that fit the answers, and the moves said before."""
@@ -275,6 +277,10 @@ class Cities:
             self.question
         ]
         """(sentences, cities) of which cities a sentence is true"""
+        self.parts_of = np.split(self.parts, self.first[1:])
+        self.parts_of += [np.stack([row, 1 - row]) for row in np.eye(self.things, dtype=np.float32)]
+        """[question] -> (parts, cities) those that answer it alike"""
+        self.move = self.question
 
     def situation(self, history: Sequence[Turn]) -> tuple[np.ndarray, np.ndarray]:
         """The cities that fit the answers, and whether it is late."""
@@ -489,12 +495,21 @@ class Collator:
     def _told(
         self, name: str, chosen: Sequence[tuple[int, Talk]], kind: TwentyQuestions | Cities, width: int
     ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Before every sentence the things that fit, at its end those it is true of."""
+        """What fits all answers and the last one before a sentence, and what it is true of at its end."""
         left = kind.left([fit for _, talk in chosen for fit, _ in talk.situations])
         before = np.concatenate([row * width + talk.starts for row, talk in chosen]) - 1
         after = np.concatenate([row * width + talk.ends for row, talk in chosen]) - 1
         truth = kind.truth[[number for _, talk in chosen for number in talk.said]]
+        answered = np.concatenate([np.arange(len(talk.said)) > 0 for _, talk in chosen])
+        asked = [number for _, talk in chosen for number in talk.said[:-1]]
+        told = np.stack(
+            [
+                next(part for part in kind.parts_of[kind.move[number]] if (part >= fit).all())
+                for number, fit in zip(asked, left[answered], strict=True)
+            ]
+        )
         return {
+            f"{name}_told": (torch.from_numpy(before[answered]), torch.from_numpy(told)),
             name: (torch.from_numpy(before), torch.from_numpy(left / left.sum(axis=1, keepdims=True))),
             f"{name}_truth": (torch.from_numpy(after), torch.from_numpy(truth)),
         }
@@ -544,7 +559,7 @@ def losses(
     count = {"text": float(weights[plain].sum()), "said": float(is_soft.sum())}
     for name, (at, wanted) in batch.readouts.items():
         found = readouts[name](hidden[at])
-        if name.endswith("_truth"):
+        if name.endswith(("_truth", "_told")):
             nll = functional.binary_cross_entropy_with_logits(found, wanted, reduction="none").mean(-1).sum()
             loss = loss + _TRUTH_SCALE * config.readout_weight * nll / len(at)
             nats[name], count[name] = nll.item(), float(len(at))
@@ -562,7 +577,7 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     width = model.config.hidden_size
     classes = {"square": 64}
     for name, kind in (("twenty", reader.twenty), ("cities", reader.cities)):
-        classes |= {name: kind.things, f"{name}_truth": kind.things}
+        classes |= {name: kind.things, f"{name}_truth": kind.things, f"{name}_told": kind.things}
     readouts = nn.ModuleDict({name: nn.Linear(width, count) for name, count in classes.items()})
     weights = [*model.parameters(), *readouts.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
