@@ -402,7 +402,9 @@ def write_base(out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenize
     tokenizer.save_pretrained(partial)
     record["parameters"] = sum(p.numel() for p in model.parameters())
     record["weights_sha256"] = weights_sha256(model)
-    (partial / "card.json").write_text(json.dumps(record, indent=1) + "\n")
+    (partial / "card.json").write_text(json.dumps(record, indent=1))
+    for file in partial.glob("*.json"):
+        file.write_text(file.read_text(encoding="utf-8").rstrip("\n") + "\n", encoding="utf-8")
     os.replace(partial, out)
     tqdm.write(json.dumps(record, indent=1))
 

@@ -91,6 +91,7 @@ def test_a_base_is_written_whole_with_the_command_that_made_it(
     assert encode([["= c r a n e\n"]], base.tokenizer, 99)[0].shape[1] > 0
     assert f'"weights_sha256": "{base.sha256}"' in (folder / "card.json").read_text()
     assert "--mixture little" in (folder / "card.json").read_text()
+    assert all(file.read_text().endswith("}\n") for file in folder.glob("*.json"))
     with pytest.raises(SystemExit, match="exists already"):
         main(Config(folder))
 
