@@ -42,7 +42,8 @@ class Cluster:
     "local", which has a worker for each core, or as many as are asked for. Every worker has one thread, and
     `gpus` GPUs, which may be a part of one. `usage` adds up the tokens that policies counted themselves.
 
-    Raises `ValueError` for what is no address, or one that nobody answers, and `ImportError` without Ray.
+    Raises `ValueError` for what is no number of workers or GPUs; when it is entered, for what is no address
+    and for one where nobody answers, and `ImportError` without Ray.
     """
 
     def __init__(self, address: str, gpus: float = 0.0) -> None:
@@ -52,15 +53,17 @@ class Cluster:
         self.gpus = gpus
         self.usage = Usage()
         self._workers = _local_workers(address)
-        self._ray = _imported()
+        self._ray: Any = None
 
     def __enter__(self) -> Self:
+        if self._workers is None:
+            _check_reached(self.address)
+        self._ray = _imported()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Ray's workers would give way to everything else on this machine, and hardly run where it is busy.
         os.environ.setdefault("RAY_worker_niceness", "0")
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if self._workers is None:
-            _check_reached(self.address)
             try:
                 self._ray.init(address=self.address, **quiet)
             except (ConnectionError, RuntimeError) as error:

@@ -38,7 +38,6 @@ def test_chunks_are_as_wide_as_all_games_would_be(games: int, parallel: int, siz
     "address", ["here", "host:port", "http://host:80", "host:80/path", "local:", "local:x", ""]
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
-    pytest.importorskip("ray")
     with pytest.raises(ValueError, match=r"a cluster is HOST:PORT, ray://HOST:PORT, local or local:WORKERS"):
         Cluster(address).__enter__()
 
@@ -52,7 +51,6 @@ def free_port() -> int:
 
 
 def test_an_address_where_nobody_answers_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("ray")
     address = f"127.0.0.1:{free_port()}"
     assert run("eval", MAZE, "--policy", "best", "--ray", address) == 2
     assert f"no cluster answers at {address}" in capsys.readouterr().err
@@ -68,7 +66,6 @@ def test_without_ray_the_extra_is_named(
 
 
 def test_what_makes_no_sense_with_a_cluster_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("ray")
     with pytest.raises(ValueError, match="at least one worker, got 'local:0'"):
         Cluster("local:0")
     with pytest.raises(ValueError, match="gpus must be a number from 0, got -1"):

@@ -82,14 +82,15 @@ _UNITS = {
 }
 _SCALES = {"thousand": 1_000, "grand": 1_000, "k": 1_000, "million": 1_000_000}
 _NUMBER_WORD = _one_of(*sorted([*_UNITS, "hundred", "thousand", "grand", "million"], key=len, reverse=True))
+# Number words are looked ahead at and then taken whole: Python 3.11.2 errs in possessive groups.
 _AMOUNT = re.compile(
     rf"""(?<![\w.,])
     (?P<sign>us\s?\$|\$|usd\s?|[€£¥]\s?)?\s?
     (?:(?P<digits>[0-9][0-9.,]*+)
        (?:\s?-?(?P<scale>k|thousand|grand|million)\b)?
        (?P<more>(?:\s(?:and\s)?[0-9]{{3}}|\s(?:and\s)?[a-z]{{3,5}}\shundred)(?![\w,.%]))?
-    |(?P<words>(?:an?\s(?=hundred|thousand|million))?{_NUMBER_WORD}
-       (?:(?:\s-\s|,\s|\s|-)(?:and\s)?{_NUMBER_WORD})*+)(?![a-z]))
+    |(?=(?P<words>(?:an?\s(?=hundred|thousand|million))?{_NUMBER_WORD}
+       (?:(?:\s-\s|,\s|\s|-)(?:and\s)?{_NUMBER_WORD})*))(?P=words)(?![a-z]))
     (?:\s?(?P<dollars>(?:us\s)?dollars?\b|bucks\b|usd\b|us\$|\$(?![0-9])))?""",
     re.VERBOSE,
 )
