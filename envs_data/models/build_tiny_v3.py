@@ -213,6 +213,14 @@ def of_few(chances: Mapping[str, float], said: str, spell: Spell) -> Soft:
     return soft
 
 
+def marked(fitting: Sequence[np.ndarray], things: int) -> np.ndarray:
+    """(turns, things) 1 where a thing is one of those that fit, else 0."""
+    table = np.zeros((len(fitting), things), np.float32)
+    for row, fit in zip(table, fitting, strict=True):
+        row[fit] = 1
+    return table
+
+
 class TwentyQuestions:
     """The mixed player's chances, for many turns at once."""
 
@@ -237,7 +245,7 @@ class TwentyQuestions:
     def chances(self, situations: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """(turns, sentences)."""
         player = self.player
-        left = self.left([one for one, _ in situations])
+        left = marked([one for one, _ in situations], self.things)
         count = left.sum(axis=1, keepdims=True).astype(np.int64)
         yes = (left @ player._counts.T).astype(np.int64)
         costs = count + player._least[yes] + player._least[count - yes]
@@ -248,13 +256,6 @@ class TwentyQuestions:
         weights /= weights.sum(axis=1, keepdims=True)
         mixed = player.noise / costs.shape[1] + (1 - player.noise) * weights
         return np.asarray(mixed[:, self.move] / self.count)
-
-    def left(self, fitting: Sequence[np.ndarray]) -> np.ndarray:
-        """(turns, objects) 0 or 1."""
-        left = np.zeros((len(fitting), self.things), np.float32)
-        for row, fit in zip(left, fitting, strict=True):
-            row[fit] = 1
-        return left
 
 
 class Cities:
@@ -292,7 +293,7 @@ class Cities:
 
     def chances(self, situations: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """(turns, sentences)."""
-        left = self.left([one for one, _ in situations])
+        left = marked([one for one, _ in situations], self.things)
         count = left.sum(axis=1, keepdims=True)
         largest = np.maximum.reduceat(left @ self.parts.T, self.first, axis=1)
         divides = largest < count
@@ -303,13 +304,6 @@ class Cities:
         is_guessing = (count <= 1) | np.array([[bool(late)] for _, late in situations])
         p = np.concatenate([asked * ~is_guessing, guesses * is_guessing], axis=1)
         return np.asarray(p[:, self.question] / self.count)
-
-    def left(self, fitting: Sequence[np.ndarray]) -> np.ndarray:
-        """(turns, cities) 0 or 1."""
-        left = np.zeros((len(fitting), self.things), np.float32)
-        for row, fit in zip(left, fitting, strict=True):
-            row[fit] = 1
-        return left
 
 
 # ---- games ----
@@ -496,7 +490,7 @@ class Collator:
         self, name: str, chosen: Sequence[tuple[int, Talk]], kind: TwentyQuestions | Cities, width: int
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """What fits all answers and the last one before a sentence, and what it is true of at its end."""
-        left = kind.left([fit for _, talk in chosen for fit, _ in talk.situations])
+        left = marked([fit for _, talk in chosen for fit, _ in talk.situations], kind.things)
         before = np.concatenate([row * width + talk.starts for row, talk in chosen]) - 1
         after = np.concatenate([row * width + talk.ends for row, talk in chosen]) - 1
         truth = kind.truth[[number for _, talk in chosen for number in talk.said]]
