@@ -34,7 +34,7 @@ def no_engines_left():
 def use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Makes an engine the one that is found."""
 
-    def make(on_go: str, at_end: str = "", guard_seconds: float = 20.0) -> StockfishPartner:
+    def make(on_go: str, at_end: str = "", guard_seconds: float = 120.0) -> StockfishPartner:
         monkeypatch.setenv("LMRLGYM_STOCKFISH", fake_engine(tmp_path, on_go, at_end))
         return StockfishPartner(guard_seconds=guard_seconds)
 
