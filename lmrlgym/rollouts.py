@@ -82,17 +82,15 @@ def rollout(
     games = _games(episodes, seed, tasks)
     vector, env_id, kwargs = _vector_env(env, min(parallel, max(len(games), 1)), env_kwargs)
     done: dict[int, Trajectory] = {}
-    bar = progress_bar(len(games), env_id) if progress else None
+    bar = progress_bar(len(games), env_id, is_shown=progress)
     try:
         for game, history, step in _finished(vector, policy, games):
             done[game.number] = Trajectory(
                 env_id, kwargs, history, step.terminated, step.truncated, game.seed, game.options, step.info
             )
-            if bar is not None:
-                bar.update()
+            bar.update()
     finally:
-        if bar is not None:
-            bar.close()
+        bar.close()
         if not isinstance(env, TextVectorEnv):
             vector.close()
     return [done[game.number] for game in games]
@@ -289,7 +287,7 @@ def json_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def progress_bar(total: int, name: str, *, is_shown: bool = True) -> Any:
+def progress_bar(total: int, name: str, *, is_shown: bool) -> Any:
     """A bar over `total` games."""
     from tqdm.auto import tqdm
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase,
 
 from baselines.core.model import load_base
 from lmrlgym import Seeds, Trajectory, policy_named, rollout, weights_sha256
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PAD = "<|pad|>"
 
@@ -201,19 +204,10 @@ def play(sources: Sequence[Source]) -> list[list[str]]:
     """The turns of every game of every source; they begin with what is heard and take turns."""
     games: list[list[str]] = []
     for number, source in enumerate(sources):
-        policy = policy_named(source.level, source.env_id, **source.env_kwargs)
-        played = rollout(
-            source.env_id,
-            policy,
-            source.episodes,
-            seed=Seeds.BASE_TEXT + number * 1_000_000,
-            parallel=16,
-            env_kwargs={**source.env_kwargs, **({"privileged": True} if source.tells else {})},
-            progress=True,
-        )
-        texts = [[turn.text for turn in game.turns] for game in played]
+        trajectories = played(source, number)
+        texts = [[turn.text for turn in game.turns] for game in trajectories]
         if source.tells:
-            texts = _telling(texts, played, number)
+            texts = _telling(texts, trajectories, number)
         if source.by_turn:
             pairs = dict.fromkeys(
                 (heard, said)
@@ -223,6 +217,19 @@ def play(sources: Sequence[Source]) -> list[list[str]]:
             texts = [list(pair) for pair in pairs]
         games += texts
     return games
+
+
+def played(source: Source, number: int) -> list[Trajectory]:
+    """The games of a source, the `number`-th of a mixture, which have seeds of their own."""
+    return rollout(
+        source.env_id,
+        policy_named(source.level, source.env_id, **source.env_kwargs),
+        source.episodes,
+        seed=Seeds.BASE_TEXT + number * 1_000_000,
+        parallel=16,
+        env_kwargs={**source.env_kwargs, **({"privileged": True} if source.tells else {})},
+        progress=True,
+    )
 
 
 def _telling(texts: list[list[str]], played: Sequence[Trajectory], number: int) -> list[list[str]]:
@@ -262,22 +269,29 @@ def batches(
     A kind is 1 where a token was heard, 2 where it was said, 0 where there is none.
     """
     while True:
-        order = np.argsort([game.shape[1] + rng.random() for game in games], kind="stable")
-        groups: list[list[int]] = []
-        group: list[int] = []
-        width = 0
-        for i in order:
-            width = max(width, games[i].shape[1])
-            if group and width * (len(group) + 1) > size:
-                groups.append(group)
-                group, width = [], games[i].shape[1]
-            group.append(int(i))
-        groups = groups or [group]  # the longest games are left out where they do not fill a batch
+        groups = grouped([game.shape[1] for game in games], size, rng)
+        groups = groups[:-1] or groups  # the longest games are left out where they do not fill a batch
         for number in rng.permutation(len(groups)):
             chosen = [torch.from_numpy(games[i]) for i in groups[number]]
             ids = torch.nn.utils.rnn.pad_sequence([game[0] for game in chosen], batch_first=True)
             kind = torch.nn.utils.rnn.pad_sequence([1 + game[1] for game in chosen], batch_first=True)
             yield ids, kind
+
+
+def grouped(lengths: Sequence[int], size: int, rng: np.random.Generator) -> list[list[int]]:
+    """Numbers of games of similar lengths, so many that, padded, they have at most `size` tokens."""
+    groups: list[list[int]] = [[]]
+    for i in np.argsort(np.asarray(lengths) + rng.random(len(lengths)), kind="stable"):
+        if groups[-1] and lengths[i] * (len(groups[-1]) + 1) > size:
+            groups.append([])
+        groups[-1].append(int(i))
+    return groups
+
+
+def share_of_rate(step: int, steps: int, warm_up: int = 100) -> float:
+    """What share of the learning rate a step has: a rise, then a cosine down to a fiftieth."""
+    cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return cosine * min(1.0, (step + 1) / warm_up)
 
 
 def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) -> dict[str, float]:
@@ -289,8 +303,7 @@ def train(model: LlamaForCausalLM, games: Sequence[np.ndarray], config: Config) 
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
         ids, kind = next(text)
-        share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
-        share *= min(1.0, (step + 1) / 100)
+        share = share_of_rate(step, config.steps)
         real = kind[:, 1:] > 0
         weight = torch.where(kind[:, 1:][real] == 2, 1.0, config.observation_weight)
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
@@ -387,21 +400,32 @@ def main(config: Config) -> None:
     if config.bfloat16:  # the fused attention was measured to be slower there
         model.set_attn_implementation("eager")
     result = train(model, encoded, config)
-    config_said = {key: value for key, value in asdict(config).items() if key != "out"}
     write_base(
-        config.out, model, tokenizer, command=_command(config), config=config_said,
+        config.out, model, tokenizer, command=_command(config), config=config,
         sources=[source._asdict() for source in MIXTURES[config.mixture]], games=len(games), **result,
     )  # fmt: skip
 
 
-def write_base(out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, **record: Any) -> None:
-    """Writes a base in bfloat16 into the folder `out`, with `record` in card.json; all or nothing."""
+def write_base(
+    out: Path,
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    command: str,
+    config: DataclassInstance,
+    **record: Any,
+) -> None:
+    """Write a base in bfloat16 into the folder `out`, all or nothing; how it was made goes to card.json."""
     torch.nn.Module.to(model, torch.bfloat16)
     partial = out.with_name(out.name + ".partial")
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    record["parameters"] = sum(p.numel() for p in model.parameters())
-    record["weights_sha256"] = weights_sha256(model)
+    record = {
+        "command": command,
+        "config": {key: value for key, value in asdict(config).items() if key != "out"},
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "weights_sha256": weights_sha256(model),
+        **record,
+    }
     (partial / "card.json").write_text(json.dumps(record, indent=1))
     for file in partial.glob("*.json"):
         file.write_text(file.read_text(encoding="utf-8").rstrip("\n") + "\n", encoding="utf-8")

@@ -170,15 +170,13 @@ def attend(
         asked, keys, values = query[part], key[part, :, :columns], value[part, :, :columns]
         mask = attention_mask[part, ..., :columns]
         if length == 1:
-            shared = asked.reshape(
-                end - begin, key.shape[1], -1, width
-            )  # the queries of each head of the cache
+            # (rows, heads of the cache, queries of each, width)
+            shared = asked.reshape(end - begin, key.shape[1], -1, width)
             scores = torch.matmul(shared, keys.transpose(2, 3)).mul_(scaling).add_(mask)
             seen[part] = torch.matmul(scores.softmax(dim=-1), values).view(end - begin, 1, heads, width)
         else:
-            seen[part] = sdpa_attention_forward(module, asked, keys, values, mask, scaling=scaling, **kwargs)[
-                0
-            ]
+            found, _ = sdpa_attention_forward(module, asked, keys, values, mask, scaling=scaling, **kwargs)
+            seen[part] = found
     return seen, None
 
 

@@ -1,9 +1,10 @@
-"""Makes tiny-v3: tiny-v2 after reading the dialogue games and chess as their players' whole distributions.
+"""Makes tiny-v3: tiny-v2 after more of the dialogue games and chess, in good part as whole distributions.
 
     python envs_data/models/build_tiny_v3.py --out envs_data/models/tiny-v3
 
-The players are those of the data (`mixed`). Where they can name all that they could have said and how
-likely, the model learns from that distribution at every token, and not from the one sentence they drew.
+The players are those of the data (`mixed`). In Twenty Questions, Guess My City and chess against `random`
+or the tables of the endings, the model learns at every token from all that they could have said, weighed as
+they weigh it, and not from the one sentence they drew.
 Readouts learn with it and are thrown away: after a question which objects or cities it is true of, after an
 answer which of them fit it and which fit all answers, at a man of a chess position the square it stands on.
 Of the other games the model reads enough not to forget them.
@@ -15,12 +16,11 @@ from __future__ import annotations
 
 import gc
 import json
-import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -35,11 +35,12 @@ from tqdm.auto import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from baselines.core.model import load_base
-from baselines.core.pretrain import PAD, continued, write_base
-from lmrlgym import Seeds, Trajectory, policy_named, rollout
+from baselines.core.pretrain import PAD, Source, continued, grouped, played, share_of_rate, write_base
+from lmrlgym import Trajectory, policy_named
 from lmrlgym.envs.guess_my_city import TURNS, cities_in, guess_questions, words
 from lmrlgym.envs.guess_my_city import possible as possible_cities
 from lmrlgym.envs.twenty_questions import moves, moves_in, possible, truth_table
+from lmrlgym.policies import KnowsDistribution
 from lmrlgym.policies.guess_my_city import MIXED_LAST_GUESSES, MIXED_SKILL, fact_questions
 from lmrlgym.policies.twenty_questions import Asker
 from lmrlgym.types import Turn
@@ -50,30 +51,22 @@ TWENTY, CITY = "lmrlgym/TwentyQuestions-v0", "lmrlgym/GuessMyCity-v0"
 CHESS = ("lmrlgym/ChessEndgames-v0", "lmrlgym/Chess-v0")
 
 
-class Source(NamedTuple):
-    """Games to read: of which environment, played how, how many, and how often a pass reads them."""
-
-    env_id: str
-    level: str
-    episodes: int
-    times: int = 1
-    env_kwargs: Mapping[str, Any] = {}
-
-
 SOURCES = (
-    Source(TWENTY, "mixed", 40_000),
-    Source(CITY, "mixed", 30_000),
-    Source("lmrlgym/CarDealer-v0", "mixed", 9_000),
-    Source("lmrlgym/ChessEndgames-v0", "mixed", 9_000),
-    Source("lmrlgym/Chess-v0", "random", 200, env_kwargs={"partner": "random", "max_moves": 80}),
-    Source("lmrlgym/Chess-v0", "mixed", 120),
-    Source("lmrlgym/TextNav-v0", "mixed", 4_000),
-    Source("lmrlgym/TextNavPartial-v0", "mixed", 4_000),
-    Source("lmrlgym/Maze-v0", "mixed", 300),
-    Source("lmrlgym/MazePartial-v0", "mixed", 500),
-    Source("lmrlgym/Wordle-v0", "mixed", 6_000, env_kwargs={"vocabulary": "common-431"}),
-    Source("lmrlgym/Wordle-v0", "mixed", 3_000, env_kwargs={"vocabulary": "common-40"}),
+    Source(TWENTY, {}, "mixed", 40_000),
+    Source(CITY, {}, "mixed", 30_000),
+    Source("lmrlgym/CarDealer-v0", {}, "mixed", 9_000),
+    Source("lmrlgym/ChessEndgames-v0", {}, "mixed", 9_000),
+    Source("lmrlgym/Chess-v0", {"partner": "random", "max_moves": 80}, "random", 200),
+    Source("lmrlgym/Chess-v0", {}, "mixed", 120),
+    Source("lmrlgym/TextNav-v0", {}, "mixed", 4_000),
+    Source("lmrlgym/TextNavPartial-v0", {}, "mixed", 4_000),
+    Source("lmrlgym/Maze-v0", {}, "mixed", 300),
+    Source("lmrlgym/MazePartial-v0", {}, "mixed", 500),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "mixed", 6_000),
+    Source("lmrlgym/Wordle-v0", {"vocabulary": "common-40"}, "mixed", 3_000),
 )
+_FIRST_GAMES = 100
+"""Other games than those that tiny-v2 read begin with this number of a source."""
 
 
 @dataclass(frozen=True)
@@ -232,8 +225,6 @@ class TwentyQuestions:
         self.move = np.repeat(np.arange(len(moves())), [len(move.texts) for move in moves()])
         self.count = np.array([len(move.texts) for move in moves()])[self.move]
         self.things = possible(()).shape[0]
-        self.truth = truth_table()[self.move].astype(np.float32)
-        """(sentences, objects) of which objects a sentence is true"""
         self.parts_of = [np.stack([row, 1 - row]) for row in truth_table().astype(np.float32)]
         """[move] -> (2, objects) those that it is true of, and the others"""
 
@@ -244,18 +235,10 @@ class TwentyQuestions:
 
     def chances(self, situations: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """(turns, sentences)."""
-        player = self.player
         left = marked([one for one, _ in situations], self.things)
-        count = left.sum(axis=1, keepdims=True).astype(np.int64)
-        yes = (left @ player._counts.T).astype(np.int64)
-        costs = count + player._least[yes] + player._least[count - yes]
-        costs = (costs - player._is_guess * yes) / count
-        for row, (_, said) in zip(costs, situations, strict=True):
-            row[said] += 1e6
-        weights = np.exp(-player.sharpness * (costs - costs.min(axis=1, keepdims=True)))
-        weights /= weights.sum(axis=1, keepdims=True)
-        mixed = player.noise / costs.shape[1] + (1 - player.noise) * weights
-        return np.asarray(mixed[:, self.move] / self.count)
+        return np.asarray(
+            self.player.chances(left, [said for _, said in situations])[:, self.move] / self.count
+        )
 
 
 class Cities:
@@ -267,21 +250,15 @@ class Cities:
         everything = [*asked, *(guesses[city] for city in range(self.things))]
         self.texts = [text for question in everything for text in question.texts]
         self.sentences = Sentences(self.texts, spell)
-        self.question = np.repeat(np.arange(len(everything)), [len(one.texts) for one in everything])
-        self.count = np.array([len(one.texts) for one in everything])[self.question]
+        self.move = np.repeat(np.arange(len(everything)), [len(one.texts) for one in everything])
+        self.count = np.array([len(one.texts) for one in everything])[self.move]
         self.first = np.cumsum([0, *(len(one.parts) for one in asked[:-1])])
         self.parts = np.zeros((sum(len(one.parts) for one in asked), self.things), np.float32)
         for row, part in zip(self.parts, (p for one in asked for p in one.parts), strict=True):
             row[list(cities_in(part))] = 1
-        # Of an open question, the cities that give the first of its answers.
-        self.truth = np.concatenate([self.parts[self.first], np.eye(self.things, dtype=np.float32)])[
-            self.question
-        ]
-        """(sentences, cities) of which cities a sentence is true"""
         self.parts_of = np.split(self.parts, self.first[1:])
         self.parts_of += [np.stack([row, 1 - row]) for row in np.eye(self.things, dtype=np.float32)]
         """[question] -> (parts, cities) those that answer it alike"""
-        self.move = self.question
 
     def situation(self, history: Sequence[Turn]) -> tuple[np.ndarray, np.ndarray]:
         """The cities that fit the answers, and whether it is late."""
@@ -303,7 +280,7 @@ class Cities:
         guesses = left / count
         is_guessing = (count <= 1) | np.array([[bool(late)] for _, late in situations])
         p = np.concatenate([asked * ~is_guessing, guesses * is_guessing], axis=1)
-        return np.asarray(p[:, self.question] / self.count)
+        return np.asarray(p[:, self.move] / self.count)
 
 
 # ---- games ----
@@ -383,7 +360,7 @@ class Reader:
     def _position(self, number: int, turns: Sequence[Turn], player: Any) -> Game:
         heard, said = turns[0].text, turns[1].text
         soft = None
-        if hasattr(player, "distribution"):
+        if isinstance(player, KnowsDistribution):
             soft = of_few(player.distribution(turns[:1]), said, self.spelt)
             soft = soft._replace(place=soft.place + len(self.spelt(heard)))
         return self.read(number, [heard, said], soft=soft, squares=self._squares(heard))
@@ -406,6 +383,25 @@ class Reader:
 # ---- training ----
 
 
+class Readout(NamedTuple):
+    """What is to be read off N tokens."""
+
+    at: Tensor
+    """(N,) flat places"""
+    wanted: Tensor
+    """(N, classes) how likely each is"""
+    is_one: bool
+    """whether one class is asked for, or of each whether it is true"""
+
+    def nats(self, logits: Tensor) -> tuple[Tensor, float]:
+        """The sum of the losses, and of what could not be less."""
+        if self.is_one:
+            nll = -(functional.log_softmax(logits, dim=-1) * self.wanted).sum()
+            return nll, -torch.special.xlogy(self.wanted, self.wanted).sum().item()
+        each = functional.binary_cross_entropy_with_logits(logits, self.wanted, reduction="none")
+        return each.mean(-1).sum(), 0.0
+
+
 class Batch(NamedTuple):
     """Games side by side: B of them, T tokens wide."""
 
@@ -418,8 +414,7 @@ class Batch(NamedTuple):
     """(B, T) whether it is learned from by itself"""
     soft: tuple[Tensor, Tensor, Tensor, Tensor]
     """flat place, token, share, and its entropy's share"""
-    readouts: dict[str, tuple[Tensor, Tensor]]
-    """name -> flat places (N,) and distributions (N, classes)"""
+    readouts: dict[str, Readout]
 
 
 class Collator:
@@ -441,9 +436,11 @@ class Collator:
         plain = weights > 0
         plain[:, 0] = False
         softs: list[tuple[int, Soft]] = []
-        readouts: dict[str, tuple[Tensor, Tensor]] = {}
-        for name, kind in (("twenty", self.reader.twenty), ("cities", self.reader.cities)):
-            env_id = TWENTY if name == "twenty" else CITY
+        readouts: dict[str, Readout] = {}
+        for name, env_id, kind in (
+            ("twenty", TWENTY, self.reader.twenty),
+            ("cities", CITY, self.reader.cities),
+        ):
             chosen = [
                 (row, game.talk)
                 for row, game in enumerate(games)
@@ -462,10 +459,8 @@ class Collator:
         ]
         if squares:
             at, square = (np.concatenate(part).astype(np.int64) for part in zip(*squares, strict=True))
-            readouts["square"] = (
-                torch.from_numpy(at),
-                torch.from_numpy(np.eye(64, dtype=np.float32)[square]),
-            )
+            wanted = torch.from_numpy(np.eye(64, dtype=np.float32)[square])
+            readouts["square"] = Readout(torch.from_numpy(at), wanted, is_one=True)
         flat = plain.reshape(-1)
         place = np.concatenate([begin + one.place for begin, one in softs] or [np.zeros(0, np.int64)])
         flat[place] = False
@@ -488,38 +483,35 @@ class Collator:
 
     def _told(
         self, name: str, chosen: Sequence[tuple[int, Talk]], kind: TwentyQuestions | Cities, width: int
-    ) -> dict[str, tuple[Tensor, Tensor]]:
+    ) -> dict[str, Readout]:
         """What fits all answers and the last one before a sentence, and what it is true of at its end."""
         left = marked([fit for _, talk in chosen for fit, _ in talk.situations], kind.things)
         before = np.concatenate([row * width + talk.starts for row, talk in chosen]) - 1
         after = np.concatenate([row * width + talk.ends for row, talk in chosen]) - 1
-        truth = kind.truth[[number for _, talk in chosen for number in talk.said]]
         answered = np.concatenate([np.arange(len(talk.said)) > 0 for _, talk in chosen])
-        asked = [number for _, talk in chosen for number in talk.said[:-1]]
-        told = np.stack(
-            [
-                next(part for part in kind.parts_of[kind.move[number]] if (part >= fit).all())
-                for number, fit in zip(asked, left[answered], strict=True)
-            ]
-        )
+        parts = [[kind.parts_of[kind.move[number]] for number in talk.said] for _, talk in chosen]
+        told = [
+            next(part for part in some if (part >= fit).all())
+            for some, fit in zip((p for of in parts for p in of[:-1]), left[answered], strict=True)
+        ]
+        truth = [some[0] for of in parts for some in of]  # of an open question, its first answer
+        wanted = {
+            f"{name}_told": (before[answered], np.stack(told)),
+            name: (before, left / left.sum(axis=1, keepdims=True)),
+            f"{name}_truth": (after, np.stack(truth)),
+        }
         return {
-            f"{name}_told": (torch.from_numpy(before[answered]), torch.from_numpy(told)),
-            name: (torch.from_numpy(before), torch.from_numpy(left / left.sum(axis=1, keepdims=True))),
-            f"{name}_truth": (torch.from_numpy(after), torch.from_numpy(truth)),
+            key: Readout(torch.from_numpy(at), torch.from_numpy(table), is_one=key == name)
+            for key, (at, table) in wanted.items()
         }
 
 
 def batches(games: Sequence[Game], collator: Collator, config: Config) -> Iterator[Batch]:
     """Games of similar length, for ever."""
     rng = np.random.default_rng(config.seed)
-    lengths = np.array([len(game.ids) for game in games])
+    lengths = [len(game.ids) for game in games]
     while True:
-        order = np.argsort(lengths + rng.random(len(games)), kind="stable")
-        groups: list[list[int]] = [[]]
-        for i in order:
-            if groups[-1] and lengths[i] * (len(groups[-1]) + 1) > config.tokens_a_step:
-                groups.append([])
-            groups[-1].append(int(i))
+        groups = grouped(lengths, config.tokens_a_step, rng)
         for number in rng.permutation(len(groups)):
             yield collator.batch([games[i] for i in groups[number]])
 
@@ -551,17 +543,11 @@ def losses(
     loss = (hard + soft) / weights[asked].sum()
     nats = {"text": hard.item(), "said": soft.item() + negative_entropy.sum().item()}
     count = {"text": float(weights[plain].sum()), "said": float(is_soft.sum())}
-    for name, (at, wanted) in batch.readouts.items():
-        found = readouts[name](hidden[at])
-        if name.endswith(("_truth", "_told")):
-            nll = functional.binary_cross_entropy_with_logits(found, wanted, reduction="none").mean(-1).sum()
-            loss = loss + _TRUTH_SCALE * config.readout_weight * nll / len(at)
-            nats[name], count[name] = nll.item(), float(len(at))
-            continue
-        nll = -(functional.log_softmax(found, dim=-1) * wanted).sum()
-        loss = loss + config.readout_weight * nll / len(at)
-        nats[name] = nll.item() + (wanted * wanted.clamp_min(1e-9).log()).sum().item()
-        count[name] = float(len(at))
+    for name, asked_for in batch.readouts.items():
+        nll, least = asked_for.nats(readouts[name](hidden[asked_for.at]))
+        weight = config.readout_weight * (1.0 if asked_for.is_one else _TRUTH_SCALE)
+        loss = loss + weight * nll / len(asked_for.at)
+        nats[name], count[name] = nll.item() - least, float(len(asked_for.at))
     return loss, Measured(nats, count)
 
 
@@ -582,8 +568,7 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
         batch = next(text)
-        share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
-        optimizer.param_groups[0]["lr"] = config.learning_rate * share * min(1.0, (step + 1) / 100)
+        optimizer.param_groups[0]["lr"] = config.learning_rate * share_of_rate(step, config.steps)
         loss, measured = losses(model, readouts, batch, config)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -599,23 +584,11 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     return {"tokens": read, "seconds": round(time.perf_counter() - begin), **above}
 
 
-def played(number: int, source: Source) -> list[Trajectory]:
-    """The games of a source."""
-    player = policy_named(source.level, source.env_id, **source.env_kwargs)
-    seed = Seeds.BASE_TEXT + (100 + number) * 1_000_000
-    return list(
-        rollout(
-            source.env_id, player, source.episodes, seed=seed, parallel=16, env_kwargs=source.env_kwargs,
-            progress=True,
-        )
-    )  # fmt: skip
-
-
 def main(config: Config) -> None:
     """Play, let the vocabulary grow, train, and write the base with the record of how."""
     if config.out.exists():
         raise SystemExit(f"{config.out} exists already; bases are versioned, not replaced")
-    found = [played(number, source) for number, source in enumerate(SOURCES)]
+    found = [played(source, _FIRST_GAMES + number) for number, source in enumerate(SOURCES)]
     old = load_base(config.start).tokenizer
     assert isinstance(old, PreTrainedTokenizerFast)
     talked = [turn.text for games in found[:3] for game in games[:4000] for turn in game.turns]
@@ -623,9 +596,7 @@ def main(config: Config) -> None:
     reader = Reader(tokenizer, config.longest)
     gc.disable()  # the millions of small arrays that are kept would be searched again and again
     games = [
-        game
-        for number, source in enumerate(SOURCES)
-        for game in reader.games(number, source, found[number]) * source.times
+        game for number, source in enumerate(SOURCES) for game in reader.games(number, source, found[number])
     ]
     for number, source in enumerate(SOURCES):
         lengths = [len(game.ids) for game in games if game.source == number]
@@ -633,8 +604,7 @@ def main(config: Config) -> None:
     model = continued(config.start, tokenizer)
     result = train(model, games, reader, config)
     write_base(
-        config.out, model, tokenizer, command=" ".join(["python", *sys.argv]),
-        config={key: value for key, value in asdict(config).items() if key != "out"},
+        config.out, model, tokenizer, command=" ".join(["python", *sys.argv]), config=config,
         sources=[source._asdict() for source in SOURCES], texts=len(games), **result,
     )  # fmt: skip
 

@@ -11,10 +11,9 @@ The newline that ends a guess is not learned from: an agent's cloning has to tea
 
 from __future__ import annotations
 
-import math
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ from tqdm.auto import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from baselines.core.model import load_base
-from baselines.core.pretrain import write_base
+from baselines.core.pretrain import share_of_rate, write_base
 from lmrlgym import Seeds
 from lmrlgym.envs.wordle import FEEDBACKS, LETTERS, SOLVED, vocabulary_of
 from lmrlgym.policies.wordle import MIXED_SKILL
@@ -224,8 +223,7 @@ def train(model: LlamaForCausalLM, games: Games, config: Config) -> dict[str, fl
     begin, mean = time.perf_counter(), np.zeros(3)
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
-        share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
-        optimizer.param_groups[0]["lr"] = config.learning_rate * share * min(1.0, (step + 1) / 50)
+        optimizer.param_groups[0]["lr"] = config.learning_rate * share_of_rate(step, config.steps, warm_up=50)
         found = losses(model, games.batch(config.games), games, at)
         loss = found.guess + config.aside_weight * found.aside + config.answer_weight * found.answer
         optimizer.zero_grad(set_to_none=True)
@@ -251,8 +249,7 @@ def main(config: Config) -> None:
     model.requires_grad_(True).train()
     result = train(model, Games(config.vocabulary, base.tokenizer, config.seed), config)
     write_base(
-        config.out, model, base.tokenizer, command=" ".join(["python", *sys.argv]),
-        config={key: value for key, value in asdict(config).items() if key != "out"},
+        config.out, model, base.tokenizer, command=" ".join(["python", *sys.argv]), config=config,
         start_sha256=base.sha256, games=config.steps * config.games, **result,
     )  # fmt: skip
 

@@ -49,13 +49,21 @@ class Asker:
     def probabilities(self, history: History) -> np.ndarray:
         """(moves,) how likely each move is said."""
         told = moves_in(history)
-        costs = self._expected(possible(told))
-        costs[[number for number, _ in told]] += 1e6
+        (chances,) = self.chances(possible(told)[None], [[number for number, _ in told]])
+        return np.asarray(chances)
+
+    def chances(self, left: np.ndarray, said: Sequence[Sequence[int]]) -> np.ndarray:
+        """(N, moves) the same in N games: `left`, (N, objects), fit the answers to the moves `said`."""
+        costs = self._expected(left)
+        for row, numbers in zip(costs, said, strict=True):
+            row[list(numbers)] += 1e6
+        least = costs.min(axis=1, keepdims=True)
         if math.isinf(self.sharpness):
-            weights = (costs <= costs.min() + 1e-9).astype(np.float64)
+            weights = (costs <= least + 1e-9).astype(np.float64)
         else:
-            weights = np.exp(-self.sharpness * (costs - costs.min()))
-        mixed: np.ndarray = self.noise / len(costs) + (1 - self.noise) * weights / weights.sum()
+            weights = np.exp(-self.sharpness * (costs - least))
+        smart = weights / weights.sum(axis=1, keepdims=True)
+        mixed: np.ndarray = self.noise / costs.shape[1] + (1 - self.noise) * smart
         return mixed
 
     def distribution(self, history: History) -> dict[str, float]:
@@ -66,9 +74,9 @@ class Asker:
         return chances
 
     def _expected(self, left: np.ndarray) -> np.ndarray:
-        """(moves,) c: over the objects that are left, the mean number of questions besides the last."""
-        count = int(left.sum())
-        yes = (self._counts @ left).astype(np.int64)
+        """(N, moves) c: over the objects that are left, the mean number of questions besides the last."""
+        count = left.sum(axis=1, keepdims=True).astype(np.int64)
+        yes = (left @ self._counts.T).astype(np.int64)
         costs = count + self._least[yes] + self._least[count - yes]
         expected: np.ndarray = (costs - self._is_guess * yes) / count
         return expected

@@ -49,6 +49,12 @@ def test_what_is_heard_and_what_is_said_are_told_apart():
     assert ids.shape == kind.shape
 
 
+def test_games_of_similar_lengths_are_read_together():
+    groups = pretrain.grouped([5, 90, 7, 6, 50], 24, np.random.default_rng(0))
+    assert sorted(groups[0]) == [0, 2, 3]  # 3 times 7 tokens; a game that is longer than that stands alone
+    assert groups[1:] == [[4], [1]]
+
+
 def test_a_new_layer_begins_by_changing_nothing():
     base = load_base("tiny-v1")
     ids = torch.tensor([base.tokenizer.encode("go east\n")])

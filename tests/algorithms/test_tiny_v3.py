@@ -96,11 +96,11 @@ def test_a_game_is_learned_from_as_a_whole_but_for_what_could_not_have_been_said
     assert not batch.plain.numpy()[said].any()
     sums = np.bincount(place.numpy(), weights=share.numpy(), minlength=said.size)
     assert sums[said.ravel()] == pytest.approx(1.0, abs=1e-4)
-    at, wanted = batch.readouts["twenty"]
+    at, wanted, _ = batch.readouts["twenty"]
     assert len(at) == sum(turn.is_action for game in played for turn in game.turns)
     assert wanted.sum(dim=1).tolist() == pytest.approx([1.0] * len(at))
     assert wanted[0].max().item() == pytest.approx(1 / 158)  # before the first answer
-    after, truth = batch.readouts["twenty_truth"]
+    after, truth, _ = batch.readouts["twenty_truth"]
     assert batch.ids.view(-1)[after].tolist() == [reader.spelt("\n")[-1]] * len(at)  # a sentence's end
     first = games[0].talk.said[0]
     text = reader.twenty.texts[first]
