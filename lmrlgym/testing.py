@@ -59,7 +59,8 @@ def check_env(env: gymnasium.Env[Any, Any] | str) -> None:
         made.close()
 
 
-def _require(fact: bool, message: str) -> None:
+def require(fact: bool, message: str) -> None:
+    """Raise `AssertionError` with `message` unless `fact`."""
     if not fact:
         raise AssertionError(message)
 
@@ -76,16 +77,16 @@ def _check_gymnasium(env: TextEnv) -> None:
 
 def _check_what_is_told(env: TextEnv) -> None:
     """Texts, info and history of a game, turn by turn."""
-    _require(bool(env.instructions.strip()), "instructions is empty: a language model must be told the rules")
+    require(bool(env.instructions.strip()), "instructions is empty: a language model must be told the rules")
     for answer in plays(env, likely_actions(env, 200), _SEED):
         observation, reward, terminated, truncated, info = answer
         _check_info(env, info)
-        _require(
+        require(
             _is_line(observation),
             f"an observation ends with exactly one newline, got {observation[-40:]!r}: see _start, _respond",
         )
-        _require(not (terminated and truncated), "a step is terminated or truncated, not both: see _respond")
-        _require(
+        require(not (terminated and truncated), "a step is terminated or truncated, not both: see _respond")
+        require(
             bool(info["stop_reason"]) == (terminated or truncated),
             f"stop_reason {info['stop_reason']!r} with terminated={terminated}, truncated={truncated}: a "
             "Response has a stop_reason exactly where it ends the game",
@@ -95,17 +96,17 @@ def _check_what_is_told(env: TextEnv) -> None:
 
 def _check_info(env: TextEnv, info: dict[str, Any]) -> None:
     wanted = (*INFO_KEYS, "task", "secret") if env.privileged else INFO_KEYS
-    _require(
+    require(
         info.keys() == set(wanted),
         f"info has the keys {list(wanted)} at reset and at every step, got {list(info)}: an environment adds "
         "no others (a hidden fact belongs in _secret)",
     )
-    _require(
+    require(
         info["stop_reason"] in ("", *STOP_REASONS),
         f"stop_reason is empty or one of {', '.join(STOP_REASONS)}, got {info['stop_reason']!r}",
     )
     for key in ("success", "action_is_valid"):
-        _require(type(info[key]) is bool, f"{key} is a bool, got {info[key]!r}: wrap numpy's in bool()")
+        require(type(info[key]) is bool, f"{key} is a bool, got {info[key]!r}: wrap numpy's in bool()")
     try:
         json.dumps(info)
     except (TypeError, ValueError) as error:
@@ -113,17 +114,17 @@ def _check_info(env: TextEnv, info: dict[str, Any]) -> None:
 
 
 def _check_history(history: History, observation: str, reward: float) -> None:
-    _require(
+    require(
         [turn.is_action for turn in history] == [i % 2 == 1 for i in range(len(history))],
         "history must alternate, the environment first: keep no turns besides those of TextEnv",
     )
-    _require(history[-1].text == observation, "the last turn of history must be the newest observation")
-    _require(
+    require(history[-1].text == observation, "the last turn of history must be the newest observation")
+    require(
         len(history) == 1 or history[-2].reward == reward,
         "the reward of a step must stand on its action's turn: do not override _settle",
     )
     for turn in history[1::2]:
-        _require(_is_line(turn.text), f"_recorded: exactly one newline at the end, got {turn.text[-40:]!r}")
+        require(_is_line(turn.text), f"_recorded: exactly one newline at the end, got {turn.text[-40:]!r}")
 
 
 def _is_line(text: str) -> bool:
@@ -145,7 +146,7 @@ def _check_reset_options(env: TextEnv) -> None:
         )
     for task in sorted({0, env.tasks // 2, env.tasks - 1}):
         env.reset(seed=_SEED, options={"task": task})
-        _require(env.task == task, f"reset(options={{'task': {task}}}) set task to {env.task}: see _start")
+        require(env.task == task, f"reset(options={{'task': {task}}}) set task to {env.task}: see _start")
 
 
 def _check_candidates(env: TextEnv) -> None:
@@ -153,15 +154,15 @@ def _check_candidates(env: TextEnv) -> None:
     candidates = env.candidates()
     if candidates is None:
         return
-    _require(
+    require(
         isinstance(candidates, tuple) and len(candidates) > 0 and all(isinstance(c, str) for c in candidates),
         f"candidates() gives a tuple of texts or None, got {candidates!r:.80}",
     )
     for action in candidates[:: max(1, len(candidates) // 20)]:
         copy = deepcopy(env)
         info = copy.step(action)[-1]
-        _require(info["action_is_valid"], f"candidates() offers {action!r}, which the rules call invalid")
-        _require(
+        require(info["action_is_valid"], f"candidates() offers {action!r}, which the rules call invalid")
+        require(
             copy.history[1].text == action,
             f"candidates() offers {action!r}, which history writes as {copy.history[1].text!r}: offer that",
         )
@@ -171,14 +172,14 @@ def _check_random_streams(env: TextEnv) -> None:
     python, numpy = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
     list(plays(env, likely_actions(env, 100), _SEED))
     is_untouched = random.getstate() == python and repr(np.random.get_state()) == numpy  # noqa: NPY002
-    _require(
+    require(
         is_untouched, "the game drew from Python's or numpy's global stream: draw from self.np_random only"
     )
 
 
 def _check_determinism(env: TextEnv) -> None:
     actions = likely_actions(env, 100)
-    _require(
+    require(
         list(plays(env, actions, _SEED)) == list(plays(env, actions, _SEED)),
         "the same seed and actions gave another game: reset must forget everything (_start sets all "
         "attributes) and draws come from self.np_random, never from a set's order or the clock",
@@ -198,7 +199,7 @@ def _check_snapshot(env: TextEnv, turns: int) -> None:
         ) from error
     ahead = list(plays(copy, actions[turns:], None))
     for name, other in (("the original", env), ("a pickled twin", twin)):
-        _require(
+        require(
             list(plays(other, actions[turns:], None)) == ahead and other.history == copy.history,
             f"a copy.deepcopy and {name} went on differently: keep all state in attributes, and list none "
             "that a game changes in _shared_by_copies",
@@ -225,7 +226,7 @@ def _is_over_after(env: TextEnv, action: str | Action) -> bool:
             f"step({action!r:.120}) raised {type(error).__name__}: {error}. Anything an agent says is legal "
             "input: _respond must answer it"
         ) from error
-    _require(
+    require(
         observation in env.observation_space,
         f"step({action!r:.120}) gave an observation outside {env.observation_space}: do not echo actions",
     )
@@ -234,9 +235,9 @@ def _is_over_after(env: TextEnv, action: str | Action) -> bool:
 
 def _check_texts_fit(env: TextEnv) -> None:
     for turn in env.history:
-        _require(len(turn.text) <= MAX_LENGTH, f"history holds {len(turn.text)} characters in one turn")
+        require(len(turn.text) <= MAX_LENGTH, f"history holds {len(turn.text)} characters in one turn")
         is_encodable = turn.text == turn.text.encode("utf-8", "replace").decode("utf-8")
-        _require(is_encodable, f"history holds text that cannot be encoded: {turn.text!r:.80}")
+        require(is_encodable, f"history holds text that cannot be encoded: {turn.text!r:.80}")
 
 
 def _check_end(env: TextEnv) -> None:
@@ -263,7 +264,7 @@ def _check_side_by_side(env: TextEnv) -> None:
     vector.spec = env.spec
     alone = rollout(vector, policy, 6, seed=_SEED)
     together = rollout(env.spec.id, policy, 6, seed=_SEED, parallel=4, env_kwargs=kwargs)
-    _require(
+    require(
         [(game.turns, game.info) for game in alone] == [(game.turns, game.info) for game in together],
         "four games side by side went on differently from one alone: vector_entry_point must make the same "
         "game, and games share no state that changes (class attributes, module globals, a partner's memory)",

@@ -18,7 +18,7 @@ from lmrlgym.commands.options import game_ids, parse, registered
 from lmrlgym.commands.terminal import show
 from lmrlgym.partners.uci import Engine
 from lmrlgym.resources import data_folder
-from lmrlgym.testing import check_env
+from lmrlgym.testing import check_env, require
 
 _FOR_DEVELOPERS = "dev"
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?([^;]*)(?:;\s*extra\s*==\s*['\"]([^'\"]+)['\"])?")
@@ -128,10 +128,10 @@ def _versions(extra: str, packages: Sequence[tuple[str, str]]) -> str:
     gone = [name for name, version in found.items() if version is None]
     if gone and extra:
         raise Absent(f"{', '.join(gone)} not installed: {install}")
-    _require(not gone, f"{', '.join(gone)} not installed: {install}")
+    require(not gone, f"{', '.join(gone)} not installed: {install}")
     for name, bounds in packages:
         version = found[name] or ""
-        _require(_fits(version, bounds), f"{name} {version} is installed, {bounds} is needed: {install} -U")
+        require(_fits(version, bounds), f"{name} {version} is installed, {bounds} is needed: {install} -U")
     return ", ".join(f"{name} {version}" for name, version in found.items())
 
 
@@ -169,7 +169,7 @@ def _gpu() -> str:
         none = there if shutil.which("nvidia-smi") else "agents learn and play on the CPU"
         raise Absent(f"torch {torch.__version__} finds none; {none}")
     ones = torch.ones(64, 64, device="cuda")
-    _require(float((ones @ ones).sum()) == 64**3, "a product of matrices comes out wrong on it")
+    require(float((ones @ ones).sum()) == 64**3, "a product of matrices comes out wrong on it")
     found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     cards = ", ".join(f"{one.name}, {one.total_memory / 2**30:.0f} GiB" for one in found)
     return f"{cards}, torch {torch.__version__}"
@@ -210,7 +210,7 @@ def _environments(env_ids: Sequence[str], playable: list[str]) -> str:
             broken.append(f"{env_id}: {type(error).__name__}: {error}")
         else:
             playable.append(env_id)
-    _require(not broken, "; ".join(broken))
+    require(not broken, "; ".join(broken))
     if not playable:
         raise Absent("; ".join(lacking))
     without = f", not to be played here: {'; '.join(lacking)}" if lacking else ""
@@ -239,8 +239,3 @@ def _agents(options: DoctorOptions, env_ids: Sequence[str]) -> Iterator[Finding]
     yield _found("masks cover the agent's tokens", examined.masks)
     yield _found("adapter off = base", examined.adapters)
     yield _found("rollout = trainer log-probs", examined.log_probs)
-
-
-def _require(fact: bool, message: str) -> None:
-    if not fact:
-        raise AssertionError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from itertools import pairwise
 
@@ -59,9 +60,10 @@ def test_every_game_comes_to_its_own_end_and_could_have_been_won():
     assert {game.info["stop_reason"] for game in data()} == {"won", "turn_limit"}
     firsts = {game.turns[0].text: game for game in data()}.values()
     assert {solver().value(game.turns[:1]) for game in firsts} == {1.0}
-    # Each room is a beginning about as often: 125 of 1,000 with a deviation of 10.5.
-    counts = [sum(game.turns[0].text == first.turns[0].text for game in data()) for first in firsts]
-    assert sum(counts) == 1000
+    begun = Counter(solver().game(game.turns[:1])[1][0].room for game in data())
+    # Each of eight rooms as likely: 125 of 1,000 with a deviation of 10.5.
+    assert len(begun) == 8
+    assert all(abs(count - 125) <= 4 * 10.5 for count in begun.values())
 
 
 def test_credit_needs_at_least_six_backups_in_the_graph_of_the_data():
@@ -91,13 +93,6 @@ def test_credit_needs_at_least_six_backups_in_the_graph_of_the_data():
         }
     # After no more than four sweeps both are worth nothing; from the fifth on, all of it hangs on the choice.
     assert gaps == [0.0] * 5 + [1.0] * 7
-
-
-def test_whoever_sees_little_of_what_comes_sees_no_difference():
-    # A command is at least two tokens, the last a newline: with gamma .5 a token the nine commands leave less
-    # than .5^18 = .000004 of the reward, with .99 still .83.
-    assert 0.5 ** (2 * 9) < 4e-6
-    assert round(0.99 ** (2 * 9), 2) == 0.83
 
 
 def test_it_is_what_its_player_makes():
