@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lmrlgym import Dataset, Trajectory, Turn, cli
+from lmrlgym.analysis.runs import find_runs, keep_runs, records_in
 
 pytest.importorskip("scipy")
 
@@ -95,6 +98,62 @@ def test_a_cut_log_is_read_to_its_last_whole_line_and_the_loss_is_told(run, caps
     assert code == 2  # nothing is left to compare
     assert f"{run}: the log is cut, {len(whole) - 30} bytes after its last whole line are lost" in said
     assert f"{run}: no result, left out" in said
+
+
+@pytest.fixture
+def runs(run: Path) -> Path:
+    """A folder with a finished run and one without a result."""
+    step = json.dumps({"kind": "step", "gradient_steps": 20}) + "\n"
+    (run / "log.jsonl").write_text(step + json.dumps(RESULT) + "\n")
+    folder = run.with_name("runs")
+    folder.mkdir()
+    run.rename(folder / "bc-0")
+    cut = folder / "bc-1"
+    cut.mkdir()
+    (cut / "run.json").write_text(json.dumps({**ASKED, "config": {"seed": 1}}))
+    (cut / "log.jsonl").write_text(step + "{")
+    return folder
+
+
+def test_kept_runs_are_what_they_were(runs, tmp_path, capsys):
+    file = tmp_path / "kept.parquet"
+    assert cli.main(["compare", str(runs), "--keep", str(file)]) == 0
+    table = capsys.readouterr().out
+    assert cli.main(["compare", str(file)]) == 0
+    assert capsys.readouterr().out == table
+    found, kept = find_runs([runs]), find_runs([file])
+    (run,), (other,) = found.runs, kept.runs
+    assert other.folder == file / "bc-0"
+    assert replace(other, folder=run.folder) == run
+    (left,), (right,) = found.unfinished, kept.unfinished
+    assert replace(right, folder=left.folder) == left
+
+
+def test_a_file_of_runs_grows_and_a_run_takes_the_place_of_its_elder(runs, tmp_path):
+    file = tmp_path / "kept.parquet"
+    assert keep_runs([runs], file) == 2
+    for name in ("bc-0", "bc-1"):
+        (runs / name / "run.json").write_text((runs / name / "run.json").read_text().replace('"b"', '"c"'))
+    assert keep_runs([runs / "bc-0"], file) == 2
+    assert [json.loads(record.run)["base"]["sha256"] for record in records_in(file)] == ["c", "b"]
+    shutil.copytree(runs / "bc-0", runs / "twin")
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match=r"bc-0 and .*twin are both runs of toys/GuessNumber-v0, bc, seed 0"):
+        keep_runs([runs], file)
+    assert file.read_bytes() == before
+
+
+def test_a_file_that_is_none_of_runs_is_refused(tmp_path, run, capsys):
+    file = tmp_path / "kept.parquet"
+    file.write_text("no runs")
+    assert cli.main(["compare", str(file)]) == 2
+    assert f"{file} is no file of runs: " in capsys.readouterr().err
+    assert cli.main(["compare", str(run), "--keep", str(file)]) == 2
+    assert file.read_text() == "no runs"
+    assert cli.main(["compare", str(run), "--keep", str(tmp_path / "kept.csv")]) == 2
+    assert "--keep wants a .parquet file" in capsys.readouterr().err
+    assert cli.main(["compare", str(run), "--keep", str(tmp_path / "none" / "kept.parquet")]) == 2
+    assert f"there is no folder {tmp_path / 'none'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,11 @@ Whose = Literal["none", "best", "data", "agent"]
 
 POLICY = "policy"
 """The adapter that acts; it starts as the one of the run given as `start`, if any."""
+_LEAST = {
+    **dict.fromkeys(("rank", "rounds", "steps", "batch_size", "accumulate", "max_new_tokens"), 1),
+    **dict.fromkeys(("seed", "piece", "look_back", "games", "temperature", "learning_rate", "clip_norm"), 0),
+}
+"""Options of every algorithm and the least they may be."""
 _OUTPUTS = 2**25
 """Numbers over the vocabulary held at once while learning, 128 MiB in float32."""
 
@@ -61,6 +66,12 @@ class AlgorithmConfig:
     """temperature of the sampled actions; 0 is greedy"""
     max_new_tokens: int = 16
     """longest utterance in tokens"""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 class Values(NamedTuple):
@@ -173,8 +184,6 @@ class Algorithm(nn.Module):
 
 def _fewer(context: int | None, look_back: int) -> int | None:
     """The turns that an agent sees of the `context` (None: all) that it is shown."""
-    if look_back < 0:
-        raise ValueError(f"look_back must be 0 or more turns, got {look_back}")
     return context if look_back == 0 else min(look_back, context or look_back)
 
 

@@ -64,11 +64,8 @@ def fit(
     looks at its weights for that); online, it plays round k with the policy of that moment. What is
     drawn in round k depends on (seed, k) alone, so a training that goes on from a stored `Progress`
     ends as if it had never stopped. `log` gets the number of gradient steps and the metrics after
-    each. Raises `ValueError` if a round holds no action of the agent, or if `config.accumulate` is no
-    number of parts.
+    each. Raises `ValueError` if a round holds no action of the agent.
     """
-    if config.accumulate < 1:
-        raise ValueError(f"accumulate must be at least 1 part, got {config.accumulate}")
     progress = progress or new_progress(algorithm)
     games: Sequence[Tokens] = []
     source: Sequence[Trajectory] | None = None

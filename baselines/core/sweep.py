@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from baselines.core.algorithm import AlgorithmConfig
 from baselines.core.registry import find_algorithm
 from baselines.core.run import Training, default_dataset, load_dataset, read_run, train
+from baselines.core.store import plain
 
 QUICK_STEPS, QUICK_GAMES = 40, 25
 _VALIDATIONS, _VALIDATION_GAMES = 5, 50
@@ -49,8 +50,8 @@ class Setup:
 class Sweep:
     """What to train: `environments` are (id, keywords), `setups` by the name that tables show.
 
-    `training` holds options of `Training` for all runs; `options` more options of algorithms, by
-    environment id and then by setup.
+    `training` holds options of `Training` for all runs, and under an environment's id those for its runs;
+    `options` more options of algorithms, by environment id and then by setup.
     """
 
     out: Path
@@ -186,14 +187,17 @@ def _config(sweep: Sweep, env_id: str, name: str, seed: int) -> AlgorithmConfig:
 def _training(
     sweep: Sweep, env_id: str, env_kwargs: Mapping[str, Any], name: str, config: AlgorithmConfig
 ) -> Training:
-    unknown = set(sweep.training) - {each.name for each in dataclasses.fields(Training)}
+    ids = {each for each, _ in sweep.environments}
+    general = {key: value for key, value in sweep.training.items() if key not in ids}
+    own = {**general, **sweep.training.get(env_id, {})}
+    unknown = set(own) - {each.name for each in dataclasses.fields(Training)}
     if unknown:
         raise ValueError(f"training has no option {', '.join(sorted(unknown))}")
     asked: dict[str, Any] = {
         "validate_every": 0 if sweep.quick else max(1, config.rounds // _VALIDATIONS),
         "validation_games": _VALIDATION_GAMES,
         **({"episodes": QUICK_GAMES} if sweep.quick else {}),
-        **sweep.training,
+        **own,
         "label": "" if name == sweep.setups[name].algorithm else name,
     }
     asked["betas"] = tuple(asked.get("betas", ())) if hasattr(config, "beta") else ()
@@ -216,15 +220,18 @@ def run_sweep(
     processes: int = 1,
     report: Callable[[Outcome], None] = lambda outcome: None,
     runner: Runner | None = None,
+    kept: Sequence[str] = (),
 ) -> list[Outcome]:
     """Train what is not finished yet; one failed run does not stop the others.
+
+    Runs whose run.json is one of the texts `kept`, but for folders, are left out, if none starts from them.
 
     `processes` 1 trains in this process, more train so many runs at once, each in a process of its own
     with one thread; a `runner` given trains elsewhere. Raises `ValueError` as `jobs` does.
     """
     if processes < 1:
         raise ValueError(f"jobs must be at least 1, got {processes}")
-    planned = jobs(sweep)
+    planned = _without_kept(jobs(sweep), kept)
     if runner is None:
         runner = partial(in_processes, processes=processes) if processes > 1 else in_turn
     outcomes = []
@@ -232,6 +239,25 @@ def run_sweep(
         outcomes.append(outcome)
         report(outcome)
     return outcomes
+
+
+def _without_kept(planned: Sequence[Job], kept: Sequence[str]) -> list[Job]:
+    """The runs that are not kept, and those which they start from."""
+    asked = [json.loads(text) for text in kept]
+    held = {_identity(each["algorithm"], each["training"], each["config"]) for each in asked}
+    wanted = [
+        job
+        for job in planned
+        if _identity(job.algorithm, *(plain(dataclasses.asdict(part)) for part in job[1:])) not in held
+    ]
+    needed = {job.folder for job in wanted} | {job.training.start for job in wanted}
+    return [job for job in planned if job.folder in needed]
+
+
+def _identity(algorithm: str, training: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """All that was asked of a run, but for folders."""
+    asked = {key: value for key, value in training.items() if key not in ("out", "start", "resume")}
+    return json.dumps([algorithm, asked, config], sort_keys=True)
 
 
 def in_turn(planned: Sequence[Job]) -> Iterator[Outcome]:

@@ -298,7 +298,7 @@ class Talk(NamedTuple):
 class Game(NamedTuple):
     """A game or a part of one, as the model reads it."""
 
-    source: int
+    env_id: str
     ids: np.ndarray
     said: np.ndarray
     """1 where the player speaks"""
@@ -316,14 +316,14 @@ class Reader:
         self.spelt: Spell = cache(lambda text: tokenizer.encode(text, add_special_tokens=False))
         self.twenty, self.cities = TwentyQuestions(self.spelt), Cities(self.spelt)
 
-    def read(self, source: int, texts: Sequence[str], **more: Any) -> Game:
+    def read(self, env_id: str, texts: Sequence[str], **more: Any) -> Game:
         """Each turn is encoded on its own, as the agents are trained."""
         ids = [token for text in texts for token in self.spelt(text)]
         said = [turn % 2 for turn, text in enumerate(texts) for _ in self.spelt(text)]
         kept = self.longest
-        return Game(source, np.array(ids[:kept], np.int16), np.array(said[:kept], np.int8), **more)
+        return Game(env_id, np.array(ids[:kept], np.int16), np.array(said[:kept], np.int8), **more)
 
-    def games(self, number: int, source: Source, played: Sequence[Trajectory]) -> list[Game]:
+    def games(self, source: Source, played: Sequence[Trajectory]) -> list[Game]:
         """All games of a source."""
         player = policy_named(source.level, source.env_id, **source.env_kwargs)
         found: dict[Any, Game] = {}
@@ -332,14 +332,14 @@ class Reader:
                 for k in range(0, len(game.turns) - 1, 2):
                     key = (game.turns[k].text, game.turns[k + 1].text)
                     if key not in found:
-                        found[key] = self._position(number, game.turns[k : k + 2], player)
+                        found[key] = self._position(source.env_id, game.turns[k : k + 2], player)
             elif source.env_id in (TWENTY, CITY):
-                found[index] = self._talk(number, game)
+                found[index] = self._talk(game)
             else:
-                found[index] = self.read(number, [turn.text for turn in game.turns])
+                found[index] = self.read(source.env_id, [turn.text for turn in game.turns])
         return list(found.values())
 
-    def _talk(self, number: int, game: Trajectory) -> Game:
+    def _talk(self, game: Trajectory) -> Game:
         kind = self.twenty if game.env_id == TWENTY else self.cities
         place, starts, ends, said, situations = 0, [], [], [], []
         for k, turn in enumerate(game.turns):
@@ -350,20 +350,20 @@ class Reader:
                 situations.append(kind.situation(game.turns[:k]))
             place += len(self.spelt(turn.text))
         if place > self.longest:
-            return self.read(number, [turn.text for turn in game.turns])
+            return self.read(game.env_id, [turn.text for turn in game.turns])
         return self.read(
-            number,
+            game.env_id,
             [turn.text for turn in game.turns],
             talk=Talk(np.array(starts), np.array(ends), said, situations),
         )
 
-    def _position(self, number: int, turns: Sequence[Turn], player: Any) -> Game:
+    def _position(self, env_id: str, turns: Sequence[Turn], player: Any) -> Game:
         heard, said = turns[0].text, turns[1].text
         soft = None
         if isinstance(player, KnowsDistribution):
             soft = of_few(player.distribution(turns[:1]), said, self.spelt)
             soft = soft._replace(place=soft.place + len(self.spelt(heard)))
-        return self.read(number, [heard, said], soft=soft, squares=self._squares(heard))
+        return self.read(env_id, [heard, said], soft=soft, squares=self._squares(heard))
 
     def _squares(self, heard: str) -> np.ndarray:
         """A man is a token of its own; digits count empty squares and `/` ends a rank."""
@@ -420,8 +420,8 @@ class Batch(NamedTuple):
 class Collator:
     """Makes batches of games."""
 
-    def __init__(self, reader: Reader, config: Config) -> None:
-        self.reader, self.config = reader, config
+    def __init__(self, reader: Reader, answer_weight: float) -> None:
+        self.reader, self.answer_weight = reader, answer_weight
 
     def batch(self, games: Sequence[Game]) -> Batch:
         """`games` of about one length."""
@@ -431,7 +431,7 @@ class Collator:
         for row, game in enumerate(games):
             ids[row, : len(game.ids)] = game.ids
             said[row, : len(game.ids)] = game.said
-            heard = 0.0 if SOURCES[game.source].env_id in CHESS else self.config.answer_weight
+            heard = 0.0 if game.env_id in CHESS else self.answer_weight
             weights[row, : len(game.ids)] = np.where(game.said, 1.0, heard)
         plain = weights > 0
         plain[:, 0] = False
@@ -442,9 +442,7 @@ class Collator:
             ("cities", CITY, self.reader.cities),
         ):
             chosen = [
-                (row, game.talk)
-                for row, game in enumerate(games)
-                if game.talk and SOURCES[game.source].env_id == env_id
+                (row, game.talk) for row, game in enumerate(games) if game.talk and game.env_id == env_id
             ]
             if chosen:
                 softs += self._talks(chosen, kind, width)
@@ -506,12 +504,12 @@ class Collator:
         }
 
 
-def batches(games: Sequence[Game], collator: Collator, config: Config) -> Iterator[Batch]:
-    """Games of similar length, for ever."""
-    rng = np.random.default_rng(config.seed)
+def batches(games: Sequence[Game], collator: Collator, tokens: int, seed: int) -> Iterator[Batch]:
+    """Games of similar length, `tokens` at most, for ever."""
+    rng = np.random.default_rng(seed)
     lengths = [len(game.ids) for game in games]
     while True:
-        groups = grouped(lengths, config.tokens_a_step, rng)
+        groups = grouped(lengths, tokens, rng)
         for number in rng.permutation(len(groups)):
             yield collator.batch([games[i] for i in groups[number]])
 
@@ -527,28 +525,32 @@ def losses(
     model: LlamaForCausalLM, readouts: nn.ModuleDict, batch: Batch, config: Config
 ) -> tuple[Tensor, Measured]:
     """The loss of a batch, and what it is made of."""
-    size, width = batch.ids.shape
-    hidden = model.model(input_ids=batch.ids).last_hidden_state.reshape(size * width, -1)
-    weights, ids = batch.weights.view(-1), batch.ids.view(-1)
-    is_soft = torch.zeros(size * width, dtype=torch.bool)
-    place, token, share, negative_entropy = batch.soft
-    is_soft[place] = True
-    asked = (batch.plain.view(-1) | is_soft).nonzero()[:, 0]
-    log_probs = functional.log_softmax(model.lm_head(hidden[asked - 1]), dim=-1)
-    row_of = torch.zeros(size * width, dtype=torch.int64)
-    row_of[asked] = torch.arange(len(asked))
-    plain = batch.plain.view(-1).nonzero()[:, 0]
-    hard = -(log_probs[row_of[plain], ids[plain]] * weights[plain]).sum()
-    soft = -(log_probs[row_of[place], token] * share).sum()
-    loss = (hard + soft) / weights[asked].sum()
-    nats = {"text": hard.item(), "said": soft.item() + negative_entropy.sum().item()}
-    count = {"text": float(weights[plain].sum()), "said": float(is_soft.sum())}
+    hidden = model.model(input_ids=batch.ids).last_hidden_state.flatten(0, 1)
+    loss, (nats, count) = losses_of_text(model, hidden, batch)
     for name, asked_for in batch.readouts.items():
         nll, least = asked_for.nats(readouts[name](hidden[asked_for.at]))
         weight = config.readout_weight * (1.0 if asked_for.is_one else _TRUTH_SCALE)
         loss = loss + weight * nll / len(asked_for.at)
         nats[name], count[name] = nll.item() - least, float(len(asked_for.at))
     return loss, Measured(nats, count)
+
+
+def losses_of_text(model: LlamaForCausalLM, hidden: Tensor, batch: Batch) -> tuple[Tensor, Measured]:
+    """The same of the text alone, whose last states are `hidden`, (B * T, D)."""
+    weights, ids = batch.weights.view(-1), batch.ids.view(-1)
+    is_soft = torch.zeros(len(ids), dtype=torch.bool)
+    place, token, share, negative_entropy = batch.soft
+    is_soft[place] = True
+    asked = (batch.plain.view(-1) | is_soft).nonzero()[:, 0]
+    log_probs = functional.log_softmax(model.lm_head(hidden[asked - 1]).float(), dim=-1)
+    row_of = torch.zeros(len(ids), dtype=torch.int64)
+    row_of[asked] = torch.arange(len(asked))
+    plain = batch.plain.view(-1).nonzero()[:, 0]
+    hard = -(log_probs[row_of[plain], ids[plain]] * weights[plain]).sum()
+    soft = -(log_probs[row_of[place], token] * share).sum()
+    loss = (hard + soft) / weights[asked].sum()
+    nats = {"text": hard.item(), "said": soft.item() + negative_entropy.sum().item()}
+    return loss, Measured(nats, {"text": float(weights[plain].sum()), "said": float(is_soft.sum())})
 
 
 def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config: Config) -> dict[str, float]:
@@ -564,7 +566,7 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     begin, read = time.perf_counter(), 0
     nats: Counter[str] = Counter()
     count: Counter[str] = Counter()
-    text = batches(games, Collator(reader, config), config)
+    text = batches(games, Collator(reader, config.answer_weight), config.tokens_a_step, config.seed)
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
         batch = next(text)
@@ -584,6 +586,13 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     return {"tokens": read, "seconds": round(time.perf_counter() - begin), **above}
 
 
+def tell_lengths(games: Sequence[Game]) -> None:
+    """How much there is to read of every environment."""
+    for env_id in dict.fromkeys(game.env_id for game in games):
+        lengths = [len(game.ids) for game in games if game.env_id == env_id]
+        tqdm.write(f"{env_id}: {len(lengths):,} texts, {sum(lengths):,} tokens")
+
+
 def main(config: Config) -> None:
     """Play, let the vocabulary grow, train, and write the base with the record of how."""
     if config.out.exists():
@@ -595,12 +604,8 @@ def main(config: Config) -> None:
     tokenizer = grown(old, talked, config.merges)
     reader = Reader(tokenizer, config.longest)
     gc.disable()  # the millions of small arrays that are kept would be searched again and again
-    games = [
-        game for number, source in enumerate(SOURCES) for game in reader.games(number, source, found[number])
-    ]
-    for number, source in enumerate(SOURCES):
-        lengths = [len(game.ids) for game in games if game.source == number]
-        tqdm.write(f"{source.env_id} {source.level}: {len(lengths):,} texts, {sum(lengths):,} tokens")
+    games = [game for number, source in enumerate(SOURCES) for game in reader.games(source, found[number])]
+    tell_lengths(games)
     model = continued(config.start, tokenizer)
     result = train(model, games, reader, config)
     write_base(

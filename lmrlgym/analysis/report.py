@@ -269,7 +269,8 @@ def _browser(shown: Sequence[Mapping[str, Any]], games: int) -> str:
 def _transcripts(
     environment: str, setup: str, run: Run, games: int, values: Values | None, notes: list[str]
 ) -> list[dict[str, Any]]:
-    played = Dataset.load(run.folder / EVALUATION) if games else ()
+    transcripts = run.folder / EVALUATION  # a file of runs holds none
+    played = Dataset.load(transcripts) if games and transcripts.is_file() else ()
     at = sorted({int(i) for i in np.linspace(0, len(played) - 1, min(games, len(played))).round()})
     chosen = [played[i] for i in at]
     said: Sequence[Sequence[Sequence[tuple[str, Any, Any]]]] = [[] for _ in chosen]

@@ -1,17 +1,25 @@
 """Run folders as comparisons read them: the log, the setup and the games of the final evaluation.
 
-A run is any folder with a `run.json` and a `log.jsonl` of the documented form (docs/compare.md).
+A run is any folder with a `run.json` and a `log.jsonl` of the documented form (docs/compare.md). Many of
+them can be kept in one Parquet file (`keep_runs`), without weights and transcripts, one row a run:
+
+folder            where it was, below the folder that was given
+run, log          its run.json and log.jsonl, as they are
+task, seed        of each game of the final evaluation
+return            what it earned; null where its partner broke it
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lmrlgym.dataset import Dataset
 from lmrlgym.references import normalise
@@ -111,7 +119,7 @@ class Found:
 
 
 def find_runs(paths: Sequence[Path]) -> Found:
-    """The runs in `paths`: run folders, or folders with runs at any depth below.
+    """The runs in `paths`: run folders, folders with runs at any depth below, or files of `keep_runs`.
 
     Folders whose name begins with "_" hold policies to start from and are left out, as are runs inside
     runs. Raises `ValueError` for a path without a run.
@@ -120,19 +128,146 @@ def find_runs(paths: Sequence[Path]) -> Found:
     notes: list[str] = []
     unfinished: list[Unfinished] = []
     for path in paths:
-        folders = _run_folders(path)
-        if not folders:
-            raise ValueError(f"{path} holds no run: no run.json in it or below")
-        for folder in folders:
-            records, lost = read_log(folder / "log.jsonl")
+        for record in records_in(path):
+            lines, lost = _whole_lines(record.log)
             if lost:
-                notes.append(f"{folder}: the log is cut, {lost} bytes after its last whole line are lost")
-            if not records or records[-1].get("kind") != "result":
-                notes.append(f"{folder}: no result, left out")
-                unfinished.append(_unfinished(folder, records))
+                notes.append(
+                    f"{record.folder}: the log is cut, {lost} bytes after its last whole line are lost"
+                )
+            if not lines or lines[-1].get("kind") != "result":
+                notes.append(f"{record.folder}: no result, left out")
+                unfinished.append(_unfinished(record, lines))
             else:
-                runs.append(_run(folder, records))
+                runs.append(_run(record, lines))
     return Found(tuple(runs), tuple(notes), tuple(unfinished))
+
+
+class Record(NamedTuple):
+    """What is read of a run, in a folder or in a row of a file."""
+
+    folder: Path
+    run: str
+    log: bytes
+    games: tuple[tuple[str, int, float | None], ...] | None
+    """(task, seed, return) of the games of the final evaluation; None if they are not there"""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has a result."""
+        lines, _ = _whole_lines(self.log)
+        return bool(lines) and lines[-1].get("kind") == "result"
+
+
+def records_in(path: Path) -> list[Record]:
+    """The runs in `path`: a run folder, a folder with runs below, or a file of `keep_runs`.
+
+    Raises `ValueError` if there is none.
+    """
+    if path.suffix == ".parquet" and path.is_file():
+        return _read_kept(path)
+    folders = _run_folders(path)
+    if not folders:
+        raise ValueError(f"{path} holds no run: no run.json in it or below")
+    return [_read_folder(folder) for folder in folders]
+
+
+def _read_folder(folder: Path) -> Record:
+    log, games = folder / "log.jsonl", folder / EVALUATION
+    return Record(
+        folder,
+        (folder / "run.json").read_text(encoding="utf-8"),
+        log.read_bytes() if log.is_file() else b"",
+        tuple(_scored(games)) if games.is_file() else None,
+    )
+
+
+def _scored(path: Path) -> Iterator[tuple[str, int, float | None]]:
+    for game in Dataset.load(path):
+        is_broken = game.info.get("stop_reason") == "partner_error"
+        yield str(game.options.get("task", "")), int(game.seed or 0), None if is_broken else game.total_reward
+
+
+_SCHEMA = pa.schema(
+    [
+        ("folder", pa.string()),
+        ("run", pa.string()),
+        ("log", pa.string()),
+        ("task", pa.list_(pa.string())),
+        ("seed", pa.list_(pa.int64())),
+        ("return", pa.list_(pa.float64())),
+    ]
+)
+
+
+def keep_runs(paths: Sequence[Path], file: Path) -> int:
+    """Write the runs in `paths` to the Parquet file `file`, all or nothing; how many it holds then.
+
+    Runs that it held stay, but for those of which `paths` holds another: of the same environment, setup and
+    seed. Raises `ValueError` for a path without a run, a damaged run.json and two such runs in `paths`.
+    """
+    given: dict[tuple[str, ...], Record] = {}
+    for path in paths:
+        for record in records_in(path):
+            key = _identity(record)
+            if key in given:
+                raise ValueError(f"{given[key].folder} and {record.folder} are both runs of {', '.join(key)}")
+            given[key] = _without(path, record)
+    held = {_identity(record): _without(file, record) for record in _read_kept(file)} if file.exists() else {}
+    rows = [
+        {
+            "folder": record.folder.as_posix(), "run": record.run,
+            "log": record.log[: len(record.log) - _whole_lines(record.log)[1]].decode(),
+            **{
+                name: None if record.games is None else [game[place] for game in record.games]
+                for place, name in enumerate(("task", "seed", "return"))
+            },
+        }
+        for _, record in sorted({**held, **given}.items())
+    ]  # fmt: skip
+    beside = file.with_name(file.name + ".partial")
+    pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), beside, compression="zstd")
+    beside.replace(file)
+    return len(rows)
+
+
+def _without(path: Path, record: Record) -> Record:
+    """`record` with its folder told from `path`."""
+    is_below = path in record.folder.parents
+    return record._replace(folder=record.folder.relative_to(path)) if is_below else record
+
+
+def _identity(record: Record) -> tuple[str, ...]:
+    """(environment, setup, seed)"""
+    asked = _asked(record)
+    try:
+        training = asked["training"]
+        name = environment_name(training["env"], training["env_kwargs"])
+        return name, training.get("label") or asked["algorithm"], f"seed {asked['config']['seed']}"
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{record.folder} is not a run of the documented form: it lacks {error}") from error
+
+
+def _read_kept(file: Path) -> list[Record]:
+    try:
+        rows = pq.read_table(file, schema=_SCHEMA).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{file} is no file of runs: {error}") from error
+    if not rows:
+        raise ValueError(f"{file} holds no run")
+    found = []
+    for row in rows:
+        columns = [row[name] for name in ("task", "seed", "return")]
+        games = None if None in columns else tuple(zip(*columns, strict=True))
+        found.append(Record(file / row["folder"], row["run"], row["log"].encode(), games))
+    return found
+
+
+def _asked(record: Record) -> dict[str, Any]:
+    try:
+        asked: dict[str, Any] = json.loads(record.run)
+    except ValueError as error:
+        raise ValueError(f"{record.folder / 'run.json'} is damaged: {error}") from error
+    return asked
 
 
 def _run_folders(path: Path) -> list[Path]:
@@ -153,13 +288,14 @@ def environment_name(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
     return f"{env_id} ({keywords})" if keywords else env_id
 
 
-def _unfinished(folder: Path, records: Sequence[dict[str, Any]]) -> Unfinished:
+def _unfinished(record: Record, records: Sequence[dict[str, Any]]) -> Unfinished:
+    folder = record.folder
     last = records[-1] if records else {}
     why = "no line in its log"
     if last:
         why = f'its log ends with "{last.get("kind")}" at gradient step {last.get("gradient_steps")}'
     try:
-        asked = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        asked = json.loads(record.run)
         training = asked["training"]
         name = environment_name(training["env"], training["env_kwargs"])
         label, seed = training.get("label") or asked["algorithm"], int(asked["config"]["seed"])
@@ -170,7 +306,10 @@ def _unfinished(folder: Path, records: Sequence[dict[str, Any]]) -> Unfinished:
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The records of a log up to its last whole line, and how many bytes after that are lost."""
-    data = path.read_bytes() if path.is_file() else b""
+    return _whole_lines(path.read_bytes() if path.is_file() else b"")
+
+
+def _whole_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
     records: list[dict[str, Any]] = []
     read = 0
     for line in data.splitlines(keepends=True):
@@ -185,11 +324,8 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
     return records, len(data) - read
 
 
-def _run(folder: Path, records: Sequence[dict[str, Any]]) -> Run:
-    try:
-        asked = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{folder / 'run.json'} is damaged: {error}") from error
+def _run(record: Record, records: Sequence[dict[str, Any]]) -> Run:
+    folder, asked = record.folder, _asked(record)
     result = records[-1]
     lacking = [key for key in _NEEDED if key not in result]
     if lacking:
@@ -197,7 +333,7 @@ def _run(folder: Path, records: Sequence[dict[str, Any]]) -> Run:
     try:
         training, config = asked["training"], asked["config"]
         data = asked.get("data") or {}
-        returns, planned = _games(folder)
+        returns, planned = _games(record)
         return Run(
             folder=folder,
             env_id=result["task"],
@@ -223,15 +359,8 @@ def _run(folder: Path, records: Sequence[dict[str, Any]]) -> Run:
         raise ValueError(f"{folder} is not a run of the documented form: {error}") from error
 
 
-def _games(folder: Path) -> tuple[dict[Key, float], frozenset[Key]]:
-    path = folder / EVALUATION
-    if not path.is_file():
-        raise ValueError(f"{folder} has no {EVALUATION}: its games are needed to pair them")
-    games = Dataset.load(path)
-    keys = [(str(game.options.get("task", "")), int(game.seed or 0)) for game in games]
-    whole = {
-        key: game.total_reward
-        for key, game in zip(keys, games, strict=True)
-        if game.info.get("stop_reason") != "partner_error"
-    }
-    return whole, frozenset(keys)
+def _games(record: Record) -> tuple[dict[Key, float], frozenset[Key]]:
+    if record.games is None:
+        raise ValueError(f"{record.folder} has no {EVALUATION}: its games are needed to pair them")
+    whole = {(task, seed): earned for task, seed, earned in record.games if earned is not None}
+    return whole, frozenset((task, seed) for task, seed, _ in record.games)

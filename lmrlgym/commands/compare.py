@@ -13,7 +13,7 @@ from pathlib import Path
 import tyro
 
 from lmrlgym.analysis.compare import Comparison, Row, Verdict, compare
-from lmrlgym.analysis.runs import find_runs
+from lmrlgym.analysis.runs import find_runs, keep_runs
 from lmrlgym.analysis.statistics import Interval
 from lmrlgym.commands.options import checked_file, parse
 from lmrlgym.commands.terminal import show, table
@@ -24,9 +24,11 @@ class CompareOptions:
     """Compare runs: means, intervals over training seeds, tests, and what the runs cost."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """run folders, or folders with runs below"""
+    """run folders, folders with runs below, or files that --keep wrote"""
     json: Path | None = None
     """write everything there as JSON too"""
+    keep: Path | None = None
+    """a .parquet file to keep these runs in, besides those it holds: curves and returns, no weights"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,9 +37,14 @@ def main(argv: Sequence[str]) -> int:
     if find_spec("scipy") is None:
         raise ImportError("compare needs scipy: pip install 'lmrlgym[compare]'")
     checked_file(options.json)
+    checked_file(options.keep)
+    if options.keep is not None and options.keep.suffix != ".parquet":
+        raise ValueError(f"--keep wants a .parquet file, got {options.keep}")
     found = find_runs(options.runs)
     for note in found.notes:
         print(f"lmrlgym: {note}", file=sys.stderr)
+    if options.keep is not None:
+        keep_runs(options.runs, options.keep)
     result = compare(found.runs)
     if options.json is not None:
         options.json.write_text(json.dumps(result.to_record(), indent=1, allow_nan=False) + "\n", "utf-8")

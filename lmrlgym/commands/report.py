@@ -24,7 +24,7 @@ class ReportOptions:
     """Write a page on runs that needs nothing else, and its pictures beside it."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """run folders, or folders with runs below"""
+    """run folders, folders with runs below, or files that `compare --keep` wrote"""
     out: Path
     """the page, an .html file"""
     games: int = 12

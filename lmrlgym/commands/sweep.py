@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from lmrlgym.analysis.runs import records_in
 from lmrlgym.commands.agents import agents
 from lmrlgym.commands.options import Flag, Keywords, RayAddress, keywords, made, parse, registered
 from lmrlgym.commands.terminal import show
@@ -39,6 +40,8 @@ class SweepOptions:
     """the frozen model"""
     quick: Flag = False
     """40 gradient steps and 25 games a run"""
+    kept: Path | None = None
+    """a file of `compare --keep`: finished runs that it holds are not trained again"""
     jobs: int = 1
     """runs trained at once, each in a process of its own; 1 trains in this one"""
     ray: RayAddress = None
@@ -71,10 +74,12 @@ def main(argv: Sequence[str]) -> int:
         )
     for env_id, env_kwargs in asked.environments:
         made(registered(env_id), env_kwargs)
+    held = [] if options.kept is None else records_in(options.kept)
+    kept = [record.run for record in held if record.is_finished]
     runner = None if options.ray is None else _Workers(Cluster(options.ray, options.ray_gpus), module)
     try:
         outcomes = module.run_sweep(
-            asked, options.jobs, lambda one: show(f"{one.folder}: {one.what}"), runner
+            asked, options.jobs, lambda one: show(f"{one.folder}: {one.what}"), runner, kept
         )
     except KeyboardInterrupt:
         show("interrupted: the same command goes on from the last whole round of each run")

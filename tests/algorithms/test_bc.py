@@ -96,5 +96,13 @@ def test_an_agent_that_looks_back_at_one_turn_acts_and_learns_on_that_turn_alone
 
 
 def test_nobody_looks_back_at_fewer_than_no_turns(base: Base) -> None:
-    with pytest.raises(ValueError, match="look_back must be 0 or more turns, got -1"):
+    with pytest.raises(ValueError, match="look_back must be at least 0, got -1"):
         bc.BC(LM(base), replace(small_config(bc.BC), look_back=-1), None)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("seed", -1), ("rank", 0), ("steps", 0), ("temperature", -0.5)]
+)
+def test_an_option_below_its_least_is_refused_before_anything_is_trained(option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"{option} must be at least \d, got {value}"):
+        bc.BC.Config(**{option: value})

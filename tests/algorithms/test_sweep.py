@@ -64,6 +64,22 @@ def test_finished_runs_are_skipped_and_keep_their_games(sweep: Sweep) -> None:
     assert json.loads((folder / "run.json").read_text())["data"]["name"] == sweep.training["data"]
 
 
+def test_kept_runs_are_not_trained_again_but_where_others_start_from_them(sweep: Sweep) -> None:
+    run_sweep(sweep)
+    kept = [(job.folder / "run.json").read_text() for job in jobs(sweep)]
+    elsewhere = dataclasses.replace(sweep, out=sweep.out.with_name("elsewhere"))
+    assert run_sweep(elsewhere, kept=kept) == []
+    outcomes = run_sweep(elsewhere, kept=kept[:3])
+    assert [(one.folder.name, one.what) for one in outcomes] == [
+        ("bc-1", "trained"),
+        ("mc_returns-1", "trained"),
+    ]
+    longer = dataclasses.replace(elsewhere, training={**sweep.training, "episodes": 3})
+    assert len(jobs(longer)) == len(
+        run_sweep(dataclasses.replace(longer, out=sweep.out.with_name("3")), kept=kept)
+    )
+
+
 def test_a_sweep_that_tries_betas_skips_what_is_finished(sweep: Sweep) -> None:
     asked = dataclasses.replace(
         sweep, training={**sweep.training, "betas": [0.0, 2.0], "validation_games": 2}
@@ -119,6 +135,8 @@ def test_a_sweep_is_read_from_toml(tmp_path: Path) -> None:
         seeds = [3]
         [training]
         base = "words-v1"
+        [training."lmrlgym/Wordle-v0"]
+        repeats = 64
         [setups.online_filtered_bc]
         algorithm = "filtered_bc"
         games = 128
@@ -135,6 +153,8 @@ def test_a_sweep_is_read_from_toml(tmp_path: Path) -> None:
     assert by_folder["Maze-v0/bc-3"].config.rounds == 1
     assert by_folder["Maze-v0/online_filtered_bc-3"].config.games == 128
     assert by_folder["Maze-v0/online_filtered_bc-3"].training.label == "online_filtered_bc"
+    assert {folder[0]: job.training.repeats for folder, job in by_folder.items()} == {"M": 8, "W": 64}
+    assert {job.training.base for job in by_folder.values()} == {"words-v1"}
     file.write_text("algoritms = []")
     with pytest.raises(ValueError, match="unknown keys algoritms"):
         read_sweep(file, tmp_path)

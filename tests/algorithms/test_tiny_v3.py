@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -86,8 +85,8 @@ def test_the_men_of_a_position_are_found_on_their_squares(reader, tokenizer):
 def test_a_game_is_learned_from_as_a_whole_but_for_what_could_not_have_been_said(build, reader):
     source = build.SOURCES[0]
     played = list(rollout(source.env_id, policy_named("mixed", source.env_id), 2, seed=1))
-    games = reader.games(0, source, played)
-    batch = build.Collator(reader, build.Config(out=Path("nowhere"))).batch(games)
+    games = reader.games(source, played)
+    batch = build.Collator(reader, 0.3).batch(games)
     said = np.zeros(batch.ids.shape, bool)
     for row, game in enumerate(games):
         said[row, : len(game.said)] = game.said
