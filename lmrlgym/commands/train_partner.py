@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from lmrlgym.collection import collect_replies
 from lmrlgym.commands.agents import agents
 from lmrlgym.commands.options import EnvId, Flag, made, parse, registered
 from lmrlgym.commands.terminal import show, watched
+from lmrlgym.dataset import Dataset
 from lmrlgym.types import Seeds
 
 DIALOGUES = "replies.parquet"
@@ -34,6 +38,8 @@ class TrainPartnerOptions:
     """who plays them: a scripted player of the game"""
     partner: str = "scripted"
     """whom to learn from"""
+    balance: bool = True
+    """learn from at most as many of the commonest reply as of all others: most guesses are answered no"""
     rounds: int = 20
     """rounds of training; a run can be resumed after each"""
     steps: int = 50
@@ -84,4 +90,16 @@ def _write_replies(options: TrainPartnerOptions, env_id: str, path: Path) -> Non
         env_id, options.level, options.games, Seeds.DATA, progress=watched(), partner=options.partner
     )
     options.out.mkdir(parents=True, exist_ok=True)
-    data.save(path)
+    (balanced(data, options.seed) if options.balance else data).save(path)
+
+
+def balanced(data: Dataset, seed: int) -> Dataset:
+    """The replies without so many of the commonest one, drawn at random, that it is at most half of them."""
+    (text, count), *_ = Counter(game.turns[-1].text for game in data).most_common(1)
+    kept = len(data) - count
+    if count <= kept or not kept:
+        return data
+    common = [place for place, game in enumerate(data) if game.turns[-1].text == text]
+    left_out = set(np.random.default_rng(seed).choice(common, count - kept, replace=False).tolist())
+    games = tuple(game for place, game in enumerate(data) if place not in left_out)
+    return Dataset(games, {**data.card, "left_out": count - kept})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import gymnasium
 import pytest
 
 from lmrlgym.cli import main
 from lmrlgym.collection import collect_replies
+from lmrlgym.commands.train_partner import balanced
 from lmrlgym.dataset import Dataset
 
 pytest.importorskip("torch", reason="the extra `baselines` is not installed")
@@ -35,6 +38,19 @@ def test_the_replies_are_those_of_the_games_partner():
         env = gymnasium.make(GAME)
         env.reset(seed=0, options={"object": name})
         assert env.step(prompt.split("question: ")[1].split("\nanswer")[0] + "\n")[0] == reply
+
+
+def test_the_commonest_reply_is_at_most_half_of_what_is_learned_from():
+    data = collect_replies(GAME, "mixed", 3, seed=5)
+    said = Counter(game.turns[-1].text for game in data)
+    assert said["No.\n"] > said["Yes.\n"]
+    kept = balanced(data, 0)
+    assert Counter(game.turns[-1].text for game in kept) == dict.fromkeys(said, said["Yes.\n"])
+    assert {game.turns for game in kept} <= {game.turns for game in data}
+    assert kept.card["left_out"] == len(data) - len(kept)
+    assert balanced(kept, 0) is kept
+    only_no = data.filter(lambda game: game.turns[-1].text == "No.\n")
+    assert balanced(only_no, 0) is only_no
 
 
 def test_a_game_without_a_partner_is_refused():
