@@ -1,6 +1,6 @@
 """Implicit language Q-learning (arXiv 2206.11871), as used in arXiv 2311.18232, sec. 5.
 
-    y_t   = r_t + gamma V'(h_{t+1})                                  0 after the game's own end
+    y_t   = r_t + gamma ((1 - lambda) V'(h_{t+1}) + lambda y_{t+1})      0 after the game's own end
     L_Q   = E[(Q1(h_t, a_t) - y_t)^2 / 2 + (Q2(h_t, a_t) - y_t)^2 / 2]
     L_V   = E[|tau - 1(u_t < 0)| u_t^2 / 2],   u_t = min(Q1', Q2')(h_t, a_t) - V(h_t)
     L_CQL = E[-log softmax Q1(h_t, .)[a_t] - log softmax Q2(h_t, .)[a_t]]
@@ -8,7 +8,9 @@
 
     acting: softmax((log pi_BC + beta min(Q1, Q2)) / temperature)
 
-t counts the agent's tokens, and so does gamma. Dashes mark targets, which follow slowly (Polyak).
+t counts the agent's tokens, and so do gamma and lambda. The paper's lambda is 0; a larger one carries a
+late reward back over many tokens in one step, as the data's player went on to earn it. Dashes mark targets,
+which follow slowly (Polyak).
 
 Deviations from the 2023 release: Q and V read one LoRA adapter over the frozen base instead of a
 second model. The targets cover that adapter and V's head, not only the heads of Q: with
@@ -27,7 +29,14 @@ from torch import Tensor, nn
 
 from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Said, Values
 from baselines.core.model import LM, Caches, Head, States, mix_modules
-from baselines.core.tokens import ActionTokens, Tokens, action_tokens, final_states, return_bounds
+from baselines.core.tokens import (
+    ActionTokens,
+    Tokens,
+    action_tokens,
+    advantages,
+    final_states,
+    return_bounds,
+)
 from lmrlgym import Trajectory
 
 VALUE, TARGET = "value", "value_target"
@@ -82,6 +91,8 @@ class ILQL(Algorithm):
         """gradient steps a round"""
         gamma: float = 0.99
         """discount per action token"""
+        lam: float = 0.0
+        """lambda of the backups, per action token; 0 looks one token ahead, 1 at all that the data earned"""
         tau: float = 0.95
         """expectile of V; 0.5 is the mean, 1 the maximum"""
         cql_weight: float = 0.05
@@ -123,8 +134,7 @@ class ILQL(Algorithm):
         s = action_tokens(batch)
         states = self.lm.states(batch.ids, batch.mask, VALUE, s.row, s.at)
         with torch.no_grad():
-            target_q, next_v = self._targets(batch, s)
-            backup = (s.reward + self.config.gamma * next_v).clamp(self.bounds[0], self.bounds[1])
+            target_q, backup = self._targets(batch, s)
         v = self.v(states.distinct).squeeze(-1).index_select(0, states.of)
         q1, q2 = (self.said_by(q, states, s.action) for q in (self.q1, self.q2))
         losses = ilql_losses(q1, q2, v, target_q, backup, self.config.tau)
@@ -132,14 +142,18 @@ class ILQL(Algorithm):
         return losses.total(self.config.cql_weight), {**metrics, "v_mean": v.mean().item()}
 
     def _targets(self, batch: Tokens, s: ActionTokens) -> tuple[Tensor, Tensor]:
-        """min(Q1', Q2')(h_t, a_t) and V'(h_{t+1}), both (N,)."""
+        """min(Q1', Q2')(h_t, a_t) and y_t, both (N,)."""
         end_row, end_at = final_states(batch)
         rows, at = torch.cat([s.row, end_row]), torch.cat([s.at, end_at])
         hidden, of = self.lm.states(batch.ids, batch.mask, TARGET, rows, at)
         v, after_last = self.v_target(hidden).squeeze(-1)[of].split([len(s.row), len(end_row)])
         states = States(hidden, of[: len(s.row)])
         q1, q2 = (self.said_by(q, states, s.action).value for q in (self.q1_target, self.q2_target))
-        return torch.minimum(q1, q2), s.next(v, after_last * ~batch.terminated)
+        next_v, gamma, lam = s.next(v, after_last * ~batch.terminated), self.config.gamma, self.config.lam
+        backup = s.reward + gamma * next_v
+        if lam > 0:
+            backup = v + advantages(s.reward, v, next_v, s.last, gamma, lam)
+        return torch.minimum(q1, q2), backup.clamp(self.bounds[0], self.bounds[1])
 
     def started(self) -> None:
         """Q and V begin from the cloned policy's adapter."""

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from baselines.core.algorithm import POLICY, Algorithm, AlgorithmConfig, Metrics, Values
 from baselines.core.model import LM, Head
-from baselines.core.tokens import Tokens, action_tokens, final_states, returns_to_go, stack
+from baselines.core.tokens import Tokens, action_tokens, advantages, final_states, returns_to_go, stack
 from lmrlgym import Trajectory
 
 INITIAL, VALUE = "initial", "value"
@@ -69,20 +69,6 @@ def ppo_losses(
         value=torch.maximum((value - return_to_go).square(), (clipped_value - return_to_go).square()).mean()
         / 2,
     )
-
-
-def advantages(
-    reward: Tensor, value: Tensor, next_value: Tensor, last: Tensor, gamma: float, lam: float
-) -> Tensor:
-    """(N,) generalised advantage estimates (arXiv 1506.02438, eq. 16) of games one after the other."""
-    delta = (reward + gamma * next_value - value).double().cpu().numpy()
-    ends = last.cpu().numpy()
-    out = np.empty_like(delta)
-    running = 0.0
-    for i in range(len(delta) - 1, -1, -1):
-        running = delta[i] + (0.0 if ends[i] else gamma * lam * running)
-        out[i] = running
-    return torch.from_numpy(out).to(reward)
 
 
 def whitened(values: Tensor) -> Tensor:

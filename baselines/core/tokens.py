@@ -121,6 +121,23 @@ def return_bounds(games: Sequence[Tokens], gamma: float) -> tuple[float, float]:
     return min(worst * reach, lowest), max(best * reach, highest)
 
 
+def advantages(
+    reward: Tensor, value: Tensor, next_value: Tensor, last: Tensor, gamma: float, lam: float
+) -> Tensor:
+    """(N,) generalised advantage estimates (arXiv 1506.02438, eq. 16) of games one after the other.
+
+    Added to `value` they are lambda-returns: 0 looks at the next value alone, 1 at no value of a whole game.
+    """
+    delta = (reward + gamma * next_value - value).double().cpu().numpy()
+    ends = last.cpu().numpy()
+    out = np.empty_like(delta)
+    running = 0.0
+    for i in range(len(delta) - 1, -1, -1):
+        running = delta[i] + (0.0 if ends[i] else gamma * lam * running)
+        out[i] = running
+    return torch.from_numpy(out).to(reward)
+
+
 class Encoder:
     """Texts to token ids: each turn on its own, sampled ids kept, nothing added.
 

@@ -193,6 +193,13 @@ def test_a_reward_is_not_counted_twice_nor_the_last_step_repeated(base: Base) ->
     assert q_loss(made, batch) == pytest.approx(8**2 / 4 / 2)
 
 
+@pytest.mark.parametrize(("lam", "backups"), [(1.0, [1, 2, 4, 8]), (0.5, [2.75, 3, 4, 8])])
+def test_lambda_carries_late_rewards_back(base: Base, lam: float, backups: list[float]) -> None:
+    made = algorithm(base, gamma=0.5, lam=lam)
+    say(made.v_target, 8.0)  # y of one step: 4, 4, 4, 8
+    assert q_loss(made, encoded(made, game(0, 8))) == pytest.approx(sum(y**2 for y in backups) / 4 / 2)
+
+
 def test_backups_are_clamped_to_what_games_can_pay(base: Base) -> None:
     # data: -1 an action of two tokens, at most two of them: y lies in [-(1 + 1/4), 0] at gamma 1/2
     made = algorithm(base, gamma=0.5)

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from baselines.core.algorithm import POLICY
 from baselines.core.model import Base
-from baselines.core.tokens import action_tokens, stack
+from baselines.core.tokens import action_tokens, advantages, stack
 from baselines.ppo import (
     INITIAL,
     PPO,
     PPOTokens,
     adapted_kl_weight,
-    advantages,
     ppo_losses,
     whitened,
 )

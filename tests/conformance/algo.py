@@ -23,6 +23,7 @@ from baselines.core.tokens import (
     Encoder,
     Tokens,
     action_tokens,
+    advantages,
     final_states,
     pieces,
     returns_to_go,
@@ -31,7 +32,7 @@ from baselines.core.tokens import (
 from baselines.filtered_bc import best_games
 from baselines.ilql import ilql_losses
 from baselines.mc_returns import mc_loss, with_returns
-from baselines.ppo import INITIAL, PPO, PPOTokens, adapted_kl_weight, advantages, ppo_losses, whitened
+from baselines.ppo import INITIAL, PPO, PPOTokens, adapted_kl_weight, ppo_losses, whitened
 from lmrlgym import Trajectory, Turn
 from lmrlgym.references import PaperScale
 from tests.conformance.core import encoder, runs
