@@ -1,13 +1,16 @@
 """Rows of docs/results.md from run folders.
 
     python -m benchmarks.results runs/* [--write results/tiny-v1.jsonl]
+    python -m benchmarks.results results/table.parquet --summary
 
-Every row is the `result` line of a run's log: the environment's protocol, played once after training.
+Every row is the `result` line of a run's log: the environment's protocol, played once after training. With
+`--summary` it is all seeds of an agent, beside the paper's score.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +18,19 @@ from typing import Any
 
 import tyro
 
+from lmrlgym.analysis.compare import compare
+from lmrlgym.analysis.published import AGENTS, TASKS
+from lmrlgym.analysis.runs import find_runs
+
 
 @dataclass(frozen=True)
 class Options:
     """What the command is told."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """run folders, or .jsonl files written before"""
+    """run folders, or .jsonl files written before; with --summary also folders and files of runs"""
+    summary: bool = False
+    """a row an agent, over its seeds"""
     write: Path | None = None
     """keep the records here, one JSON object a line"""
 
@@ -67,8 +76,50 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+COLUMNS = {
+    "bc": "BC",
+    "filtered_bc": "%BC",
+    "mc_returns": "MC",
+    "ilql": "ILQL",
+    "ppo": "PPO",
+    "online_filtered_bc": "%BC online",
+}
+"""Setup -> the paper's column."""
+
+
+def summary(paths: Sequence[Path]) -> str:
+    """One row of a Markdown table an agent, with the paper's score where the game is the paper's."""
+    found = find_runs(paths)
+    own = {(run.environment, run.label): run.result for run in found.runs}
+    printed = {
+        (f"lmrlgym/{task.name}-v0", agent): score
+        for task in TASKS
+        for agent, score in zip(AGENTS, task.printed, strict=True)
+    }
+    lines = [
+        "| environment | agent | seeds | games | mean return [95 %] | optimal | lmrl2023 | paper |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in compare(found.runs).rows:
+        low, high = row.mean.low, row.mean.high
+        if row.single_run:  # the interval is over its games
+            result = own[row.environment, row.setup]
+            low, high = (result.get(f"evaluation_return_{end}", math.nan) for end in ("low", "high"))
+        optimal, paper = ("-" if one is None else f"{one:.1f}" for one in (row.score, row.paper_score))
+        lines.append(
+            f"| {row.environment.removeprefix('lmrlgym/')} | {row.setup} "
+            f"| {'single run' if row.single_run else len(row.seeds)} | {row.games} "
+            f"| {row.mean.value:.2f} [{low:.2f}, {high:.2f}] | {optimal} | {paper} "
+            f"| {printed.get((row.environment, COLUMNS.get(row.setup, '')), '-')} |"
+        )
+    return "\n".join(lines)
+
+
 def main(options: Options) -> None:
     """Print the table; keep the records if asked."""
+    if options.summary:
+        print(summary(options.runs))
+        return
     rows = records(options.runs)
     if options.write is not None:
         beside = options.write.with_name(options.write.name + ".partial")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import results
 from lmrlgym import Dataset, Trajectory, Turn, cli
 from lmrlgym.analysis.runs import find_runs, keep_runs, records_in
 
@@ -127,6 +128,12 @@ def test_kept_runs_are_what_they_were(runs, tmp_path, capsys):
     assert replace(other, folder=run.folder) == run
     (left,), (right,) = found.unfinished, kept.unfinished
     assert replace(right, folder=left.folder) == left
+
+
+def test_the_summary_has_a_row_an_agent(runs):
+    assert results.summary([runs]).splitlines()[2:] == [
+        "| toys/GuessNumber-v0 | bc | single run | 1 | -1.00 [nan, nan] | - | - | - |"
+    ]
 
 
 def test_a_file_of_runs_grows_and_a_run_takes_the_place_of_its_elder(runs, tmp_path):
