@@ -105,7 +105,9 @@ def summary(paths: Sequence[Path]) -> str:
         if row.single_run:  # the interval is over its games
             result = own[row.environment, row.setup]
             low, high = (result.get(f"evaluation_return_{end}", math.nan) for end in ("low", "high"))
-        optimal, paper = ("-" if one is None else f"{one:.1f}" for one in (row.score, row.paper_score))
+        optimal, paper = (
+            "-" if one is None or math.isnan(one) else f"{one:.1f}" for one in (row.score, row.paper_score)
+        )
         lines.append(
             f"| {row.environment.removeprefix('lmrlgym/')} | {row.setup} "
             f"| {'single run' if row.single_run else len(row.seeds)} | {row.games} "
