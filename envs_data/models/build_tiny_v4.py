@@ -91,6 +91,10 @@ class Config:
     """weight of the readouts of one among many, against the text"""
     truth_weight: float = 0.03
     """weight of the readouts of many truths, each"""
+    everywhere: bool = False
+    """ask what is gathered at every token of what is said, one layer before the end and at the end"""
+    others: float = 1.0
+    """share that is read of games other than Twenty Questions and Guess My City"""
     answer_weight: float = 0.3
     """weight of what is heard, against what is said; positions of chess are not learned from"""
     seed: int = 0
@@ -99,7 +103,7 @@ class Config:
 
 def at_layers(config: Config) -> dict[str, tuple[int, ...]]:
     """Readout -> the layers after which it stands."""
-    early, both = (config.early,), (config.middle, config.layers)
+    early, both = (config.early,), (config.layers - 1 if config.everywhere else config.middle, config.layers)
     talk = {
         f"{name}{what}": layers
         for name in ("twenty", "cities")
@@ -109,7 +113,14 @@ def at_layers(config: Config) -> dict[str, tuple[int, ...]]:
 
 
 class MoreAsked(Collator):
-    """Asks also whether each object or city fits, and before a move of chess for men and moves."""
+    """Asks also whether each object or city fits, and before a move of chess for men and moves.
+
+    `everywhere` asks all that again at every token of what is said then, but the last.
+    """
+
+    def __init__(self, reader: Reader, answer_weight: float, everywhere: bool = False) -> None:
+        super().__init__(reader, answer_weight)
+        self.everywhere = everywhere
 
     def batch(self, games: Sequence[Game]) -> Batch:
         """`games` of about one length."""
@@ -126,7 +137,28 @@ class MoreAsked(Collator):
             for name, read in (("board", men_on), ("reach", moves_to)):
                 wanted = torch.from_numpy(np.stack([read(board) for board in boards]))
                 batch.readouts[name] = Readout(at, wanted, is_one=False)
+        if self.everywhere:
+            said = np.zeros(batch.ids.shape, np.int64)
+            for row, game in enumerate(games):
+                said[row, : len(game.said)] = game.said
+            for name in {"twenty", "twenty_fits", "cities", "cities_fits", "board", "reach"} & set(
+                batch.readouts
+            ):
+                batch.readouts[name] = _at_every_token(batch.readouts[name], said.reshape(-1))
         return batch
+
+
+def _at_every_token(readout: Readout, said: np.ndarray) -> Readout:
+    """What is asked before a sentence, also at its tokens but the last; `said`, flat, is 1 at them."""
+    heard = np.append(np.flatnonzero(said == 0), len(said))
+    before = readout.at.numpy()
+    ends = heard[np.searchsorted(heard, before, side="right")]
+    lengths = ends - before - 1
+    at = np.concatenate(
+        [np.arange(begin, begin + count) for begin, count in zip(before, lengths, strict=True)]
+    )
+    wanted = readout.wanted[torch.from_numpy(np.repeat(np.arange(len(before)), lengths))]
+    return Readout(torch.from_numpy(at), wanted, readout.is_one)
 
 
 def men_on(board: chess.Board) -> np.ndarray:
@@ -180,6 +212,8 @@ def deepened(start: str, tokenizer: PreTrainedTokenizerFast, config: Config) -> 
     """
     old = load_base(start).model.config.num_hidden_layers
     model = continued(start, tokenizer, config.layers)
+    if old == config.layers:
+        return model
     layers = list(model.model.layers)
     ordered = [*layers[: config.early], *layers[old:], *layers[config.early : old]]
     for place, layer in enumerate(ordered):
@@ -217,7 +251,9 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     begin, read = time.perf_counter(), 0
     nats: Counter[str] = Counter()
     count: Counter[str] = Counter()
-    text = batches(games, MoreAsked(reader, config.answer_weight), config.tokens_a_step, config.seed)
+    text = batches(
+        games, MoreAsked(reader, config.answer_weight, config.everywhere), config.tokens_a_step, config.seed
+    )
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
         batch = next(text)
@@ -239,6 +275,12 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     return {"tokens": read, "seconds": round(time.perf_counter() - begin), **above}
 
 
+def with_fewer_others(games: Sequence[Game], share: float, seed: int) -> list[Game]:
+    """All games of Twenty Questions and Guess My City, and a random `share` of the others."""
+    drawn = np.random.default_rng(seed).random(len(games)) < share
+    return [game for game, kept in zip(games, drawn, strict=True) if kept or game.env_id in (TWENTY, CITY)]
+
+
 def main(config: Config) -> None:
     """Play, train, and write the base with the record of how."""
     if config.out.exists():
@@ -252,6 +294,7 @@ def main(config: Config) -> None:
         for number, source in enumerate(SOURCES)
         for game in reader.games(source, played(source, _FIRST_GAMES + number))
     ]
+    games = with_fewer_others(games, config.others, config.seed)
     tell_lengths(games)
     model = deepened(config.start, tokenizer, config)
     result = train(model, games, reader, config)
