@@ -481,14 +481,21 @@ def default_folder(name: str, training: Training, config: AlgorithmConfig) -> Pa
 def read_run(folder: Path) -> tuple[str, Training, AlgorithmConfig]:
     """(algorithm, training, config) of the run in `folder`. Raises `ValueError` if it holds none."""
     try:
-        record = json.loads((folder / "run.json").read_text())
-        name = record["algorithm"]
-        paths = {k: Path(v) if v else None for k, v in record["training"].items() if k in ("out", "start")}
-        betas = tuple(record["training"].get("betas", ()))
-        training = Training(**{**record["training"], **paths, "betas": betas})
-        return name, training, find_algorithm(name).Config(**record["config"])
+        return asked_in(json.loads((folder / "run.json").read_text()))
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{folder} holds no run: {error}") from error
+
+
+def asked_in(record: Mapping[str, Any]) -> tuple[str, Training, AlgorithmConfig]:
+    """(algorithm, training, config) of a run.json; options that it is too old to know have their defaults.
+
+    Raises `KeyError` or `TypeError` if it is none.
+    """
+    name = record["algorithm"]
+    paths = {k: Path(v) if v else None for k, v in record["training"].items() if k in ("out", "start")}
+    betas = tuple(record["training"].get("betas", ()))
+    training = Training(**{**record["training"], **paths, "betas": betas})
+    return name, training, find_algorithm(name).Config(**record["config"])
 
 
 def load_algorithm(folder: Path, **changes: Any) -> Algorithm:

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from baselines.core.algorithm import AlgorithmConfig
 from baselines.core.registry import find_algorithm
-from baselines.core.run import Training, default_dataset, load_dataset, read_run, train
+from baselines.core.run import Training, asked_in, default_dataset, load_dataset, read_run, train
 from baselines.core.store import plain
 
 QUICK_STEPS, QUICK_GAMES = 40, 25
@@ -243,21 +243,18 @@ def run_sweep(
 
 def _without_kept(planned: Sequence[Job], kept: Sequence[str]) -> list[Job]:
     """The runs that are not kept, and those which they start from."""
-    asked = [json.loads(text) for text in kept]
-    held = {_identity(each["algorithm"], each["training"], each["config"]) for each in asked}
-    wanted = [
-        job
-        for job in planned
-        if _identity(job.algorithm, *(plain(dataclasses.asdict(part)) for part in job[1:])) not in held
-    ]
+    held = {_identity(*asked_in(json.loads(text))) for text in kept}
+    wanted = [job for job in planned if _identity(*job) not in held]
     needed = {job.folder for job in wanted} | {job.training.start for job in wanted}
     return [job for job in planned if job.folder in needed]
 
 
-def _identity(algorithm: str, training: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _identity(algorithm: str, training: Training, config: AlgorithmConfig) -> str:
     """All that was asked of a run, but for folders."""
-    asked = {key: value for key, value in training.items() if key not in ("out", "start", "resume")}
-    return json.dumps([algorithm, asked, config], sort_keys=True)
+    asked = dataclasses.replace(training, out=None, start=None, resume=False)
+    return json.dumps(
+        [algorithm, *(plain(dataclasses.asdict(part)) for part in (asked, config))], sort_keys=True
+    )
 
 
 def in_turn(planned: Sequence[Job]) -> Iterator[Outcome]:
