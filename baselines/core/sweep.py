@@ -25,6 +25,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium
+
 from baselines.core.algorithm import AlgorithmConfig
 from baselines.core.registry import find_algorithm
 from baselines.core.run import Training, asked_in, default_dataset, load_dataset, read_run, train
@@ -187,8 +189,7 @@ def _config(sweep: Sweep, env_id: str, name: str, seed: int) -> AlgorithmConfig:
 def _training(
     sweep: Sweep, env_id: str, env_kwargs: Mapping[str, Any], name: str, config: AlgorithmConfig
 ) -> Training:
-    ids = {each for each, _ in sweep.environments}
-    general = {key: value for key, value in sweep.training.items() if key not in ids}
+    general = {key: value for key, value in sweep.training.items() if key not in gymnasium.registry}
     own = {**general, **sweep.training.get(env_id, {})}
     unknown = set(own) - {each.name for each in dataclasses.fields(Training)}
     if unknown:

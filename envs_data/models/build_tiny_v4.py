@@ -28,11 +28,14 @@ from build_tiny_v3 import (
     CITY,
     TWENTY,
     Batch,
+    Cities,
     Collator,
     Game,
     Measured,
     Reader,
     Readout,
+    Talk,
+    TwentyQuestions,
     batches,
     losses_of_text,
     tell_lengths,
@@ -44,6 +47,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from baselines.core.model import load_base
 from baselines.core.pretrain import Source, continued, played, share_of_rate, write_base
 from lmrlgym.envs.chess import read_position
+from lmrlgym.envs.twenty_questions import moves
 
 SOURCES = (
     Source(TWENTY, {}, "mixed", 24_000),
@@ -61,6 +65,9 @@ SOURCES = (
     Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "mixed", 6_000),
     Source("lmrlgym/Wordle-v0", {"vocabulary": "common-40"}, "mixed", 3_000),
 )
+FEW = 5
+_EARLIER = 0.2
+"""Weight of what is said before the guess in a dialogue that was made to end in one."""
 _FIRST_GAMES = 200
 """Other games than those that tiny-v2 and tiny-v3 read begin with this number of a source."""
 
@@ -93,6 +100,8 @@ class Config:
     """weight of the readouts of many truths, each"""
     everywhere: bool = False
     """ask what is gathered at every token of what is said, one layer before the end and at the end"""
+    guesses: float = 0.0
+    """share of the dialogues that are cut where at most `FEW` things fit and end in a guess of one of them"""
     others: float = 1.0
     """share that is read of games other than Twenty Questions and Guess My City"""
     answer_weight: float = 0.3
@@ -118,13 +127,33 @@ class MoreAsked(Collator):
     `everywhere` asks all that again at every token of what is said then, but the last.
     """
 
-    def __init__(self, reader: Reader, answer_weight: float, everywhere: bool = False) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        answer_weight: float,
+        everywhere: bool = False,
+        guesses: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__(reader, answer_weight)
-        self.everywhere = everywhere
+        self.everywhere, self.guesses = everywhere, guesses
+        self.rng = np.random.default_rng(seed)
+        self.guess_of = {TWENTY: _guesses(reader.twenty), CITY: _guesses(reader.cities)}
 
     def batch(self, games: Sequence[Game]) -> Batch:
         """`games` of about one length."""
+        cut = [self.rng.random() < self.guesses for _ in games]
+        games = [self._ended(game) if is_cut else game for game, is_cut in zip(games, cut, strict=True)]
         batch = super().batch(games)
+        place, token, share, entropy = batch.soft
+        width = batch.ids.shape[1]
+        last = [
+            game.talk.starts[-1] if is_cut and game.talk else 0
+            for game, is_cut in zip(games, cut, strict=True)
+        ]
+        is_early = place % width < torch.tensor(last)[place // width]
+        weight = torch.where(is_early, _EARLIER, 1.0)
+        batch = batch._replace(soft=(place, token, share * weight, entropy * weight))
         for name in {"twenty", "cities"} & set(batch.readouts):
             at, chances, _ = batch.readouts[name]
             batch.readouts[f"{name}_fits"] = Readout(at, (chances > 0).float(), is_one=False)
@@ -146,6 +175,38 @@ class MoreAsked(Collator):
             ):
                 batch.readouts[name] = _at_every_token(batch.readouts[name], said.reshape(-1))
         return batch
+
+    def _ended(self, game: Game) -> Game:
+        """A dialogue cut at a random turn where few things fit, with a guess of one of them there."""
+        talk = game.talk
+        turns = [k for k, (fit, _) in enumerate(talk.situations) if len(fit) <= FEW] if talk else []
+        if talk is None or not turns:
+            return game
+        k = int(self.rng.choice(turns))
+        sentence = int(
+            self.rng.choice(self.guess_of[game.env_id][int(self.rng.choice(talk.situations[k][0]))])
+        )
+        kind = self.reader.twenty if game.env_id == TWENTY else self.reader.cities
+        guess = self.reader.spelt(kind.texts[sentence])
+        begin = int(talk.starts[k])
+        return game._replace(
+            ids=np.concatenate([game.ids[:begin], np.array(guess, np.int16)]),
+            said=np.concatenate([game.said[:begin], np.ones(len(guess), np.int8)]),
+            talk=Talk(
+                talk.starts[: k + 1], np.append(talk.ends[:k], begin + len(guess)),
+                [*talk.said[:k], sentence], talk.situations[: k + 1],
+            ),
+        )  # fmt: skip
+
+
+def _guesses(kind: TwentyQuestions | Cities) -> list[list[int]]:
+    """[thing] -> the sentences that guess it."""
+    named: list[list[int]] = [[] for _ in range(kind.things)]
+    for number, move in enumerate(kind.move):
+        thing = moves()[move].guess if isinstance(kind, TwentyQuestions) else move - kind.questions
+        if thing >= 0:
+            named[thing].append(number)
+    return named
 
 
 def _at_every_token(readout: Readout, said: np.ndarray) -> Readout:
@@ -252,7 +313,10 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     nats: Counter[str] = Counter()
     count: Counter[str] = Counter()
     text = batches(
-        games, MoreAsked(reader, config.answer_weight, config.everywhere), config.tokens_a_step, config.seed
+        games,
+        MoreAsked(reader, config.answer_weight, config.everywhere, config.guesses, config.seed),
+        config.tokens_a_step,
+        config.seed,
     )
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:

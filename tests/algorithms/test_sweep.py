@@ -142,6 +142,8 @@ def test_a_sweep_is_read_from_toml(tmp_path: Path) -> None:
         base = "words-v1"
         [training."lmrlgym/Wordle-v0"]
         repeats = 64
+        [training."lmrlgym/TextNav-v0"]  # not swept here
+        repeats = 7
         [setups.online_filtered_bc]
         algorithm = "filtered_bc"
         games = 128

@@ -119,3 +119,27 @@ def test_every_readout_is_learned_from(build, batch, tokenizer):
     assert set(measured.nats) == wanted | {"text", "said"}
     assert {name for name, head in heads.items() if head.weight.grad is not None} == wanted
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_a_dialogue_can_be_made_to_end_in_a_guess_of_what_fits(build, batch, tokenizer):
+    games, once = batch
+    reader = build.Reader(tokenizer, 384)
+    collator = build.MoreAsked(reader, 0.3, guesses=1.0, seed=1)
+    cut = [collator._ended(game) for game in games if game.env_id == build.TWENTY]
+    for game, ended in zip(games, cut, strict=False):
+        turns = [k for k, (fit, _) in enumerate(game.talk.situations) if len(fit) <= build.FEW]
+        if not turns:
+            assert ended is game
+            continue
+        last = len(ended.talk.said) - 1
+        assert last in turns
+        begin, end = ended.talk.starts[-1], ended.talk.ends[-1]
+        assert end == len(ended.ids) == len(ended.said)
+        assert ended.ids[:begin].tolist() == game.ids[:begin].tolist()
+        guessed = reader.twenty.move[ended.talk.said[-1]]
+        assert build.moves()[guessed].guess in game.talk.situations[last][0]
+        assert tokenizer.decode(ended.ids[begin:]) == reader.twenty.texts[ended.talk.said[-1]]
+    assert any(ended is not game for game, ended in zip(games, cut, strict=False))
+    _, _, share, _ = collator.batch(games).soft
+    assert 0 < share.sum() < once.soft[2].sum()
+    assert share.max() <= 1
