@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lmrlgym.dataset import Dataset
 from lmrlgym.references import normalise
@@ -187,16 +185,12 @@ def _scored(path: Path) -> Iterator[tuple[str, int, float | None]]:
         yield str(game.options.get("task", "")), int(game.seed or 0), None if is_broken else game.total_reward
 
 
-_SCHEMA = pa.schema(
-    [
-        ("folder", pa.string()),
-        ("run", pa.string()),
-        ("log", pa.string()),
-        ("task", pa.list_(pa.string())),
-        ("seed", pa.list_(pa.int64())),
-        ("return", pa.list_(pa.float64())),
-    ]
-)
+def _schema() -> Any:
+    import pyarrow as pa
+
+    columns = {name: pa.string() for name in ("folder", "run", "log")}
+    games = {"task": pa.string(), "seed": pa.int64(), "return": pa.float64()}
+    return pa.schema({**columns, **{name: pa.list_(kind) for name, kind in games.items()}})
 
 
 def keep_runs(paths: Sequence[Path], file: Path) -> int:
@@ -205,6 +199,9 @@ def keep_runs(paths: Sequence[Path], file: Path) -> int:
     Runs that it held stay, but for those of which `paths` holds another: of the same environment, setup and
     seed. Raises `ValueError` for a path without a run, a damaged run.json and two such runs in `paths`.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     given: dict[tuple[str, ...], Record] = {}
     for path in paths:
         for record in records_in(path):
@@ -225,7 +222,7 @@ def keep_runs(paths: Sequence[Path], file: Path) -> int:
         for _, record in sorted({**held, **given}.items())
     ]  # fmt: skip
     beside = file.with_name(file.name + ".partial")
-    pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), beside, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, _schema()), beside, compression="zstd")
     beside.replace(file)
     return len(rows)
 
@@ -248,8 +245,11 @@ def _identity(record: Record) -> tuple[str, ...]:
 
 
 def _read_kept(file: Path) -> list[Record]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        rows = pq.read_table(file, schema=_SCHEMA).to_pylist()
+        rows = pq.read_table(file, schema=_schema()).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file} is no file of runs: {error}") from error
     if not rows:

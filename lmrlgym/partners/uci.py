@@ -91,22 +91,22 @@ class Engine:
                 *lines, unfinished = (unfinished + said).split(b"\n")
                 for line in lines:
                     self._lines.put(line.decode("utf-8", "replace").strip())
-        except (OSError, ValueError):  # closed while being read
+        except OSError:
             pass
+        # Closed by nobody else: the next engine's pipe may get its number, and be read in its place.
+        self._process.stdout.close()
         self._lines.put(None)
 
     def kill(self) -> None:
         """End the process at once and wait for it."""
         self._process.kill()
         self._process.wait()
-        self._close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def forget(self) -> None:
         """In a forked process: let go of the parent's engine without disturbing it."""
         self._process.returncode = 0  # it is not our child
-        self._close()
-
-    def _close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,21 @@ def test_a_killed_engine_costs_one_game_and_the_next_has_a_new_one(use):
     env.reset(seed=0)
     assert env.step("e 4")[4]["stop_reason"] == ""
     assert uci.engines() != [engine]
+
+
+def test_the_pipe_of_a_killed_engine_is_closed_by_who_reads_it_alone(use):
+    # Else its number could become the next engine's, which would lose an answer to the old reader.
+    partner = use("sleep 3 & echo started")  # what it leaves behind holds the pipe open
+    engine = uci.Engine(partner.program)
+    engine.ask(["go"], "started")
+    engine.kill()
+    pipe = engine._process.stdout
+    assert pipe is not None
+    assert not pipe.closed
+    until = time.monotonic() + 60
+    while not pipe.closed and time.monotonic() < until:
+        time.sleep(0.05)
+    assert pipe.closed
 
 
 class KillsOnce:
