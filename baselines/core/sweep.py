@@ -244,7 +244,10 @@ def run_sweep(
 
 def _without_kept(planned: Sequence[Job], kept: Sequence[str]) -> list[Job]:
     """The runs that are not kept, and those which they start from."""
-    held = {_identity(*asked_in(json.loads(text))) for text in kept}
+    try:
+        held = {_identity(*asked_in(json.loads(text))) for text in kept}
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"one of the kept runs is of no documented form: {error}") from error
     wanted = [job for job in planned if _identity(*job) not in held]
     needed = {job.folder for job in wanted} | {job.training.start for job in wanted}
     return [job for job in planned if job.folder in needed]

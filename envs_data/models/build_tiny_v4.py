@@ -8,10 +8,6 @@ a higher one can gather it over the game. So here every readout has a layer of i
 cities a question is true and which an answer leaves, and the square of a chess man, after layer `early`;
 which fit all answers, and the men on all squares of the board before a move, after layer `middle` and again
 at the end; there too to which squares which kind of man can move. They are thrown away.
-
-Two more trainings were tried on top and are not shipped: `--everywhere --others 0.2 --learning-rate 1.5e-3
---steps 1300`, then `--everywhere --others 0.1 --guesses 0.7 --steps 900`. After both, the name of the one
-object that is left follows `Is it a` with .012 to .015, as before; the player says it with .32.
 """
 
 from __future__ import annotations
@@ -32,14 +28,11 @@ from build_tiny_v3 import (
     CITY,
     TWENTY,
     Batch,
-    Cities,
     Collator,
     Game,
     Measured,
     Reader,
     Readout,
-    Talk,
-    TwentyQuestions,
     batches,
     losses_of_text,
     tell_lengths,
@@ -51,7 +44,6 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from baselines.core.model import load_base
 from baselines.core.pretrain import Source, continued, played, share_of_rate, write_base
 from lmrlgym.envs.chess import read_position
-from lmrlgym.envs.twenty_questions import moves
 
 SOURCES = (
     Source(TWENTY, {}, "mixed", 24_000),
@@ -69,9 +61,6 @@ SOURCES = (
     Source("lmrlgym/Wordle-v0", {"vocabulary": "common-431"}, "mixed", 6_000),
     Source("lmrlgym/Wordle-v0", {"vocabulary": "common-40"}, "mixed", 3_000),
 )
-FEW = 5
-_EARLIER = 0.2
-"""Weight of what is said before the guess in a dialogue that was made to end in one."""
 _FIRST_GAMES = 200
 """Other games than those that tiny-v2 and tiny-v3 read begin with this number of a source."""
 
@@ -102,12 +91,6 @@ class Config:
     """weight of the readouts of one among many, against the text"""
     truth_weight: float = 0.03
     """weight of the readouts of many truths, each"""
-    everywhere: bool = False
-    """ask what is gathered at every token of what is said, one layer before the end and at the end"""
-    guesses: float = 0.0
-    """share of the dialogues that are cut where at most `FEW` things fit and end in a guess of one of them"""
-    others: float = 1.0
-    """share that is read of games other than Twenty Questions and Guess My City"""
     answer_weight: float = 0.3
     """weight of what is heard, against what is said; positions of chess are not learned from"""
     seed: int = 0
@@ -116,7 +99,7 @@ class Config:
 
 def at_layers(config: Config) -> dict[str, tuple[int, ...]]:
     """Readout -> the layers after which it stands."""
-    early, both = (config.early,), (config.layers - 1 if config.everywhere else config.middle, config.layers)
+    early, both = (config.early,), (config.middle, config.layers)
     talk = {
         f"{name}{what}": layers
         for name in ("twenty", "cities")
@@ -126,38 +109,11 @@ def at_layers(config: Config) -> dict[str, tuple[int, ...]]:
 
 
 class MoreAsked(Collator):
-    """Asks also whether each object or city fits, and before a move of chess for men and moves.
-
-    `everywhere` asks all that again at every token of what is said then, but the last.
-    """
-
-    def __init__(
-        self,
-        reader: Reader,
-        answer_weight: float,
-        everywhere: bool = False,
-        guesses: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(reader, answer_weight)
-        self.everywhere, self.guesses = everywhere, guesses
-        self.rng = np.random.default_rng(seed)
-        self.guess_of = {TWENTY: _guesses(reader.twenty), CITY: _guesses(reader.cities)}
+    """Asks also whether each object or city fits, and before a move of chess for men and moves."""
 
     def batch(self, games: Sequence[Game]) -> Batch:
         """`games` of about one length."""
-        cut = [self.rng.random() < self.guesses for _ in games]
-        games = [self._ended(game) if is_cut else game for game, is_cut in zip(games, cut, strict=True)]
         batch = super().batch(games)
-        place, token, share, entropy = batch.soft
-        width = batch.ids.shape[1]
-        last = [
-            game.talk.starts[-1] if is_cut and game.talk else 0
-            for game, is_cut in zip(games, cut, strict=True)
-        ]
-        is_early = place % width < torch.tensor(last)[place // width]
-        weight = torch.where(is_early, _EARLIER, 1.0)
-        batch = batch._replace(soft=(place, token, share * weight, entropy * weight))
         for name in {"twenty", "cities"} & set(batch.readouts):
             at, chances, _ = batch.readouts[name]
             batch.readouts[f"{name}_fits"] = Readout(at, (chances > 0).float(), is_one=False)
@@ -170,60 +126,7 @@ class MoreAsked(Collator):
             for name, read in (("board", men_on), ("reach", moves_to)):
                 wanted = torch.from_numpy(np.stack([read(board) for board in boards]))
                 batch.readouts[name] = Readout(at, wanted, is_one=False)
-        if self.everywhere:
-            said = np.zeros(batch.ids.shape, np.int64)
-            for row, game in enumerate(games):
-                said[row, : len(game.said)] = game.said
-            for name in {"twenty", "twenty_fits", "cities", "cities_fits", "board", "reach"} & set(
-                batch.readouts
-            ):
-                batch.readouts[name] = _at_every_token(batch.readouts[name], said.reshape(-1))
         return batch
-
-    def _ended(self, game: Game) -> Game:
-        """A dialogue cut at a random turn where few things fit, with a guess of one of them there."""
-        talk = game.talk
-        turns = [k for k, (fit, _) in enumerate(talk.situations) if len(fit) <= FEW] if talk else []
-        if talk is None or not turns:
-            return game
-        k = int(self.rng.choice(turns))
-        sentence = int(
-            self.rng.choice(self.guess_of[game.env_id][int(self.rng.choice(talk.situations[k][0]))])
-        )
-        kind = self.reader.twenty if game.env_id == TWENTY else self.reader.cities
-        guess = self.reader.spelt(kind.texts[sentence])
-        begin = int(talk.starts[k])
-        return game._replace(
-            ids=np.concatenate([game.ids[:begin], np.array(guess, np.int16)]),
-            said=np.concatenate([game.said[:begin], np.ones(len(guess), np.int8)]),
-            talk=Talk(
-                talk.starts[: k + 1], np.append(talk.ends[:k], begin + len(guess)),
-                [*talk.said[:k], sentence], talk.situations[: k + 1],
-            ),
-        )  # fmt: skip
-
-
-def _guesses(kind: TwentyQuestions | Cities) -> list[list[int]]:
-    """[thing] -> the sentences that guess it."""
-    named: list[list[int]] = [[] for _ in range(kind.things)]
-    for number, move in enumerate(kind.move):
-        thing = moves()[move].guess if isinstance(kind, TwentyQuestions) else move - kind.questions
-        if thing >= 0:
-            named[thing].append(number)
-    return named
-
-
-def _at_every_token(readout: Readout, said: np.ndarray) -> Readout:
-    """What is asked before a sentence, also at its tokens but the last; `said`, flat, is 1 at them."""
-    heard = np.append(np.flatnonzero(said == 0), len(said))
-    before = readout.at.numpy()
-    ends = heard[np.searchsorted(heard, before, side="right")]
-    lengths = ends - before - 1
-    at = np.concatenate(
-        [np.arange(begin, begin + count) for begin, count in zip(before, lengths, strict=True)]
-    )
-    wanted = readout.wanted[torch.from_numpy(np.repeat(np.arange(len(before)), lengths))]
-    return Readout(torch.from_numpy(at), wanted, readout.is_one)
 
 
 def men_on(board: chess.Board) -> np.ndarray:
@@ -277,8 +180,6 @@ def deepened(start: str, tokenizer: PreTrainedTokenizerFast, config: Config) -> 
     """
     old = load_base(start).model.config.num_hidden_layers
     model = continued(start, tokenizer, config.layers)
-    if old == config.layers:
-        return model
     layers = list(model.model.layers)
     ordered = [*layers[: config.early], *layers[old:], *layers[config.early : old]]
     for place, layer in enumerate(ordered):
@@ -316,12 +217,7 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     begin, read = time.perf_counter(), 0
     nats: Counter[str] = Counter()
     count: Counter[str] = Counter()
-    text = batches(
-        games,
-        MoreAsked(reader, config.answer_weight, config.everywhere, config.guesses, config.seed),
-        config.tokens_a_step,
-        config.seed,
-    )
+    text = batches(games, MoreAsked(reader, config.answer_weight), config.tokens_a_step, config.seed)
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
         batch = next(text)
@@ -343,12 +239,6 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
     return {"tokens": read, "seconds": round(time.perf_counter() - begin), **above}
 
 
-def with_fewer_others(games: Sequence[Game], share: float, seed: int) -> list[Game]:
-    """All games of Twenty Questions and Guess My City, and a random `share` of the others."""
-    drawn = np.random.default_rng(seed).random(len(games)) < share
-    return [game for game, kept in zip(games, drawn, strict=True) if kept or game.env_id in (TWENTY, CITY)]
-
-
 def main(config: Config) -> None:
     """Play, train, and write the base with the record of how."""
     if config.out.exists():
@@ -362,7 +252,6 @@ def main(config: Config) -> None:
         for number, source in enumerate(SOURCES)
         for game in reader.games(source, played(source, _FIRST_GAMES + number))
     ]
-    games = with_fewer_others(games, config.others, config.seed)
     tell_lengths(games)
     model = deepened(config.start, tokenizer, config)
     result = train(model, games, reader, config)

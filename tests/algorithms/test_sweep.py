@@ -69,11 +69,11 @@ def test_kept_runs_are_not_trained_again_but_where_others_start_from_them(sweep:
     kept = [(job.folder / "run.json").read_text() for job in jobs(sweep)]
     elsewhere = dataclasses.replace(sweep, out=sweep.out.with_name("elsewhere"))
     assert run_sweep(elsewhere, kept=kept) == []
-    older = [
-        text.replace('  "look_back": 0,\n', "") for text in kept
-    ]  # written before there was such an option
+    older = [text.replace('  "look_back": 0,\n', "") for text in kept]  # from before there was that option
     assert older != kept
     assert run_sweep(elsewhere, kept=older) == []
+    with pytest.raises(ValueError, match="one of the kept runs is of no documented form: 'algorithm'"):
+        run_sweep(elsewhere, kept=["{}"])
     outcomes = run_sweep(elsewhere, kept=kept[:3])
     assert [(one.folder.name, one.what) for one in outcomes] == [
         ("bc-1", "trained"),

@@ -83,31 +83,6 @@ def test_men_and_moves_are_asked_before_every_move_of_chess(build, batch, tokeni
         assert {(square, kind + 1) for kind, square in moves_read.view(6, 64).nonzero().tolist()} == reach
 
 
-def test_what_is_gathered_is_asked_at_every_token_of_what_is_said(build, batch, tokenizer):
-    games, once = batch
-    asked = build.MoreAsked(build.Reader(tokenizer, 384), 0.3, everywhere=True).batch(games)
-    said = torch.zeros(asked.ids.shape, dtype=torch.bool)
-    for row, game in enumerate(games):
-        said[row, : len(game.said)] = torch.from_numpy(game.said == 1)
-    ahead = said.flatten().roll(-1).nonzero().flatten()  # where something said comes next
-    talked = torch.cat([asked.readouts[name].at for name in ("twenty", "board")])
-    assert torch.equal(talked.sort().values, ahead)
-    for name in ("twenty", "twenty_fits", "board", "reach"):
-        at, wanted, _ = asked.readouts[name]
-        before, same, _ = once.readouts[name]
-        of = torch.searchsorted(before, at, right=True) - 1
-        assert torch.equal(wanted, same[of])
-
-
-def test_of_other_games_a_share_is_read(build, batch):
-    games, _ = batch
-    kept = build.with_fewer_others(games, 0.5, 0)
-    talks = sum(game.env_id == build.TWENTY for game in games)
-    assert sum(game.env_id == build.TWENTY for game in kept) == talks
-    assert talks < len(kept) < len(games)
-    assert build.with_fewer_others(games, 1.0, 0) == games
-
-
 def test_every_readout_is_learned_from(build, batch, tokenizer):
     _, asked = batch
     config = build.Config(out=Path("nowhere"))
@@ -119,27 +94,3 @@ def test_every_readout_is_learned_from(build, batch, tokenizer):
     assert set(measured.nats) == wanted | {"text", "said"}
     assert {name for name, head in heads.items() if head.weight.grad is not None} == wanted
     assert all(parameter.grad is not None for parameter in model.parameters())
-
-
-def test_a_dialogue_can_be_made_to_end_in_a_guess_of_what_fits(build, batch, tokenizer):
-    games, once = batch
-    reader = build.Reader(tokenizer, 384)
-    collator = build.MoreAsked(reader, 0.3, guesses=1.0, seed=1)
-    cut = [collator._ended(game) for game in games if game.env_id == build.TWENTY]
-    for game, ended in zip(games, cut, strict=False):
-        turns = [k for k, (fit, _) in enumerate(game.talk.situations) if len(fit) <= build.FEW]
-        if not turns:
-            assert ended is game
-            continue
-        last = len(ended.talk.said) - 1
-        assert last in turns
-        begin, end = ended.talk.starts[-1], ended.talk.ends[-1]
-        assert end == len(ended.ids) == len(ended.said)
-        assert ended.ids[:begin].tolist() == game.ids[:begin].tolist()
-        guessed = reader.twenty.move[ended.talk.said[-1]]
-        assert build.moves()[guessed].guess in game.talk.situations[last][0]
-        assert tokenizer.decode(ended.ids[begin:]) == reader.twenty.texts[ended.talk.said[-1]]
-    assert any(ended is not game for game, ended in zip(games, cut, strict=False))
-    _, _, share, _ = collator.batch(games).soft
-    assert 0 < share.sum() < once.soft[2].sum()
-    assert share.max() <= 1
