@@ -16,8 +16,9 @@ import gc
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import chess
@@ -193,36 +194,55 @@ def losses(
 ) -> tuple[Tensor, Measured]:
     """The loss of a batch, and what it is made of."""
     with torch.autocast("cpu", torch.bfloat16):
-        found = model.model(input_ids=batch.ids, output_hidden_states=True).hidden_states
-        states = [one.flatten(0, 1) for one in found]
-        loss, (nats, count) = losses_of_text(model, states[-1], batch)
-        for name, asked in batch.readouts.items():
-            for layer in at_layers(config)[name]:
-                key = f"{name}_{layer}"
-                nll, least = asked.nats(readouts[key](states[layer][asked.at]).float())
-                classes = 1 if asked.is_one else asked.wanted.shape[1]
-                weight = config.gathered_weight if asked.is_one else config.truth_weight * classes
-                loss = loss + weight * nll / len(asked.at)
-                nats[key], count[key] = nll.item() - least, float(len(asked.at))
+        return losses_at(states_of(model, batch), model, readouts, batch, config)
+
+
+def states_of(model: LlamaForCausalLM, batch: Batch) -> list[Tensor]:
+    """[layer] (B * T, D): the states after it; 0 is the embedding."""
+    found = model.model(input_ids=batch.ids, output_hidden_states=True).hidden_states
+    return [one.flatten(0, 1) for one in found]
+
+
+def losses_at(
+    states: Sequence[Tensor], model: LlamaForCausalLM, readouts: nn.ModuleDict, batch: Batch, config: Config
+) -> tuple[Tensor, Measured]:
+    """The same, of the states of the layers."""
+    loss, (nats, count) = losses_of_text(model, states[-1], batch)
+    for name, layers in at_layers(config).items():
+        if name not in batch.readouts:
+            continue
+        asked = batch.readouts[name]
+        for layer in layers:
+            key = f"{name}_{layer}"
+            nll, least = asked.nats(readouts[key](states[layer][asked.at]).float())
+            classes = 1 if asked.is_one else asked.wanted.shape[1]
+            weight = config.gathered_weight if asked.is_one else config.truth_weight * classes
+            loss = loss + weight * nll / len(asked.at)
+            nats[key], count[key] = nll.item() - least, float(len(asked.at))
     return loss, Measured(nats, count)
 
 
-def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config: Config) -> dict[str, float]:
+Losses = Callable[[LlamaForCausalLM, nn.ModuleDict, Batch], tuple[Tensor, Measured]]
+
+
+def train(
+    model: LlamaForCausalLM, games: Sequence[Game], collator: MoreAsked, losses: Losses, config: Config
+) -> dict[str, float]:
     """`config.steps` of AdamW, with matrices multiplied in bfloat16."""
     torch.manual_seed(config.seed)
     model.set_attn_implementation("eager")  # the fused attention was measured to be slower in bfloat16
-    readouts = heads(config, model.config.hidden_size, reader)
+    readouts = heads(config, model.config.hidden_size, collator.reader)
     weights = [*model.parameters(), *readouts.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
     begin, read = time.perf_counter(), 0
     nats: Counter[str] = Counter()
     count: Counter[str] = Counter()
-    text = batches(games, MoreAsked(reader, config.answer_weight), config.tokens_a_step, config.seed)
+    text = batches(games, collator, config.tokens_a_step, config.seed)
     bar = tqdm(range(config.steps), unit="step", desc="pretraining")
     for step in bar:
         batch = next(text)
         optimizer.param_groups[0]["lr"] = config.learning_rate * share_of_rate(step, config.steps)
-        loss, measured = losses(model, readouts, batch, config)
+        loss, measured = losses(model, readouts, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -230,7 +250,7 @@ def train(model: LlamaForCausalLM, games: Sequence[Game], reader: Reader, config
         read += batch.tokens
         nats.update(measured.nats)
         count.update(measured.count)
-        if step % 100 == 99:
+        if step % 100 == 99 or step + 1 == config.steps:
             above = {name: round(nats[name] / count[name], 4) for name in sorted(nats)}
             tqdm.write(f"{step + 1}: {above}")
             nats.clear()
@@ -254,7 +274,8 @@ def main(config: Config) -> None:
     ]
     tell_lengths(games)
     model = deepened(config.start, tokenizer, config)
-    result = train(model, games, reader, config)
+    collator = MoreAsked(reader, config.answer_weight)
+    result = train(model, games, collator, partial(losses, config=config), config)
     write_base(
         config.out, model, tokenizer, command=" ".join(["python", *sys.argv]), config=config,
         sources=[source._asdict() for source in SOURCES], texts=len(games), **result,

@@ -25,7 +25,7 @@ def build() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    found = load_base("tiny-v3").tokenizer
+    found = load_base("tiny-v2").tokenizer
     assert isinstance(found, PreTrainedTokenizerFast)
     return found
 
@@ -42,8 +42,8 @@ def batch(build, tokenizer):
 
 
 def test_new_layers_change_nothing_at_first(build, tokenizer):
-    start = load_base("tiny-v3").model.eval()
-    model = build.deepened("tiny-v3", tokenizer, build.Config(out=Path("nowhere"))).eval()
+    start = load_base("tiny-v2").model.eval()
+    model = build.deepened("tiny-v2", tokenizer, build.Config(out=Path("nowhere"))).eval()
     assert model.config.num_hidden_layers == len(model.model.layers) == 6
     assert [layer.self_attn.layer_idx for layer in model.model.layers] == list(range(6))
     ids = torch.tensor([tokenizer.encode("Questions:\nIs it an animal?\nYes.\n")])
@@ -86,7 +86,7 @@ def test_men_and_moves_are_asked_before_every_move_of_chess(build, batch, tokeni
 def test_every_readout_is_learned_from(build, batch, tokenizer):
     _, asked = batch
     config = build.Config(out=Path("nowhere"))
-    model = build.deepened("tiny-v3", tokenizer, config)
+    model = build.deepened("tiny-v2", tokenizer, config)
     heads = build.heads(config, model.config.hidden_size, build.Reader(tokenizer, 384))
     loss, measured = build.losses(model, heads, asked, config)
     loss.backward()
