@@ -103,6 +103,8 @@ class ILQL(Algorithm):
         """share by which the targets move after a gradient step"""
         head_bias: float = 0.0
         """what Q and V say before training"""
+        tied_q: bool = False
+        """Q is read through the base's output embedding: what it learns of one token holds for like ones"""
 
     config: Config
     needs_policy = True
@@ -120,7 +122,8 @@ class ILQL(Algorithm):
 
     def _head(self, outputs: int, number: int) -> Head:
         seed = 10 * self.config.seed + number
-        return Head(self.lm.width, outputs, self.config.head_bias, seed).to(self.lm.device)
+        tied = self.lm.output_embedding if self.config.tied_q and outputs > 1 else None
+        return Head(self.lm.width, outputs, self.config.head_bias, seed, tied).to(self.lm.device)
 
     def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[Tokens]:
         """The games, and the range of returns that they show to be possible."""

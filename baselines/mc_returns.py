@@ -86,6 +86,8 @@ class MCReturns(Algorithm):
         """a game that was cut counts as if it went on at the data's mean reward; no: as if it ended"""
         head_bias: float = 0.0
         """what Q says before training"""
+        tied_q: bool = False
+        """Q is read through the base's output embedding: what it learns of one token holds for like ones"""
 
     config: Config
     needs_policy = True
@@ -94,7 +96,8 @@ class MCReturns(Algorithm):
     def __init__(self, lm: LM, config: Config, context: int | None) -> None:
         super().__init__(lm, config, context)
         lm.add_adapter(VALUE, config.rank, config.seed + 1)
-        self.q = Head(lm.width, lm.vocabulary, config.head_bias, 10 * config.seed + 1).to(lm.device)
+        tied = lm.output_embedding if config.tied_q else None
+        self.q = Head(lm.width, lm.vocabulary, config.head_bias, 10 * config.seed + 1, tied).to(lm.device)
 
     def prepare(self, trajectories: Sequence[Trajectory]) -> Sequence[MCTokens]:
         """The games with their returns to go."""

@@ -210,6 +210,12 @@ class LM(nn.Module):
         rows, of = torch.unique(found.index[row, at], return_inverse=True)
         return States(functional.embedding(rows, self._flat(found, adapter)), of)
 
+    @property
+    def output_embedding(self) -> Tensor:
+        """(V, D): what the base reads its logits with."""
+        embedding: Tensor = self.model.get_output_embeddings().weight
+        return embedding
+
     def read(self, hidden: Tensor) -> Tensor:
         """(..., V) the base's logits for hidden states (..., D)."""
         logits: Tensor = self.model.get_output_embeddings()(hidden)
@@ -416,21 +422,34 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Head(nn.Module):
-    """D -> D (ReLU) -> `outputs`; it begins constant at `bias`, so early targets are sane."""
+    """D -> D (ReLU) -> `outputs`; it begins constant at `bias`, so early targets are sane.
 
-    def __init__(self, width: int, outputs: int, bias: float, seed: int) -> None:
+    With an `embedding` (outputs, D), which does not learn, it is D -> D (ReLU) -> D -> `outputs` through
+    that: what is learned of one token holds for those like it, and only the biases are a token's own.
+    """
+
+    def __init__(
+        self, width: int, outputs: int, bias: float, seed: int, embedding: Tensor | None = None
+    ) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.first = nn.Linear(width, width)
-            self.second = nn.Linear(width, outputs)
+            self.second = nn.Linear(width, outputs if embedding is None else width, bias=embedding is None)
         nn.init.zeros_(self.second.weight)
-        nn.init.constant_(self.second.bias, bias)
+        if embedding is None:
+            nn.init.constant_(self.second.bias, bias)
+        else:
+            self.bias = nn.Parameter(torch.full((outputs,), bias))
+        self.embedding: Tensor | None
+        self.register_buffer(
+            "embedding", None if embedding is None else embedding.detach().float(), persistent=False
+        )
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., outputs) of hidden states (..., D)."""
         out: Tensor = self.second(torch.relu(self.first(hidden.to(self.first.weight.dtype))))
-        return out
+        return out if self.embedding is None else nn.functional.linear(out, self.embedding, self.bias)
 
 
 @torch.no_grad()

@@ -256,6 +256,28 @@ def test_a_head_is_two_layers_with_a_relu_between() -> None:
     assert head(torch.tensor([4.0, -1.0])).item() == pytest.approx(8.5)
 
 
+def test_a_head_through_an_embedding_treats_equal_tokens_alike() -> None:
+    embedding = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    head = Head(2, 3, -1.5, seed=0, embedding=embedding)
+    hidden = torch.randn(4, 2, generator=torch.Generator().manual_seed(1))
+    assert (head(hidden) == -1.5).all()
+    head(hidden)[:, 0].sum().backward()
+    assert {name for name, _ in head.named_parameters()} == {
+        "first.weight",
+        "first.bias",
+        "second.weight",
+        "bias",
+    }
+    with torch.no_grad():
+        head.second.weight += 0.1 * head.second.weight.grad
+    values = head(hidden)
+    assert torch.equal(values[:, 0], values[:, 2])
+    assert (values[:, 0] >= -1.5).all()
+    assert (values[:, 0] > -1.5).any()
+    assert (values[:, 1] == -1.5).all()
+    assert torch.equal(head.embedding, embedding)
+
+
 def test_modules_mix_by_a_share() -> None:
     source, target = nn.Linear(2, 1), nn.Linear(2, 1)
     for module, value in ((source, 5.0), (target, 1.0)):

@@ -15,7 +15,7 @@ from baselines.core.values import token_values
 from baselines.ilql import ILQL
 from baselines.mc_returns import MCReturns
 from baselines.ppo import PPO
-from baselines.testing import example_games, small_config, started
+from baselines.testing import example_games, prepared, small_config, started, update
 from lmrlgym import Trajectory, Turn
 
 TURNS = (
@@ -53,6 +53,25 @@ def test_every_algorithm_says_one_number_a_token_or_nothing(base: Base, name: st
     for game, turns in zip(example_games(), token_values(made, example_games()), strict=True):
         said = [made.encoder.turn(turn) for turn in game.turns if turn.is_action]
         assert [len(turn) for turn in turns] in ([], [len(turn) for turn in said])
+
+
+@pytest.mark.parametrize("kind", [ILQL, MCReturns])
+def test_a_q_through_the_output_embedding_learns_and_has_no_rows_of_its_own(
+    base: Base, kind: type[ILQL] | type[MCReturns]
+) -> None:
+    made = started(kind, base, small_config(kind, tied_q=True, cql_weight=0.0))
+    outputs = (made.lm.vocabulary, made.lm.width)
+    assert any(
+        tuple(weight.shape) == outputs
+        for weight in started(kind, base, small_config(kind)).learned().values()
+    )
+    assert not any(tuple(weight.shape) == outputs for weight in made.learned().values())
+    batch = prepared(made)
+    embedding = made.lm.output_embedding.clone()
+    before = made.loss(batch)[0].item()
+    update(made, batch, 20)
+    assert made.loss(batch)[0].item() < before
+    assert torch.equal(made.lm.output_embedding, embedding)
 
 
 @pytest.mark.parametrize(("kind", "q", "v"), [(ILQL, 3.0, 3.0), (MCReturns, 3.0, None)])
