@@ -98,6 +98,20 @@ def test_what_cannot_be_compared_is_refused_with_both_values(change, message):
         compare([*runs[:-1], replace(runs[-1], **change)])
 
 
+def test_an_option_that_a_run_is_too_old_to_know_has_its_default():
+    old, *others = (replace(one, label="ilql", algorithm="ilql") for one in pairs(3)[:3])
+    new = [replace(one, setup={**one.setup, "lam": lam}) for one, lam in zip(others, (0.0, 0.5), strict=True)]
+    assert {row.setup: row.seeds for row in compare([old, new[0]]).rows} == {"ilql": (0, 1)}
+    found = {row.setup: row.seeds for row in compare([old, *new]).rows}
+    assert found == {"ilql (lam=0.0)": (0, 1), "ilql (lam=0.5)": (2,)}
+
+
+def test_an_option_of_an_algorithm_that_is_not_there_is_told_as_none():
+    old, new = pairs(2)[:2]
+    rows = compare([old, replace(new, setup={**new.setup, "lam": 0.5})]).rows
+    assert {row.setup for row in rows} == {"a (lam=None)", "a (lam=0.5)"}
+
+
 def test_a_cut_log_is_read_to_its_last_whole_line(tmp_path):
     whole, cut = '{"kind": "step"}\n', '{"kind": "resu'
     (tmp_path / "log.jsonl").write_text(whole + cut)

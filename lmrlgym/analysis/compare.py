@@ -8,9 +8,11 @@ mean over training seeds on the games of the environment's protocol, which are t
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -176,10 +178,10 @@ def _by_setup(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
         by_label.setdefault(run.label, []).append(run)
     found: dict[str, dict[int, Run]] = {}
     for label, group in by_label.items():
-        keys = sorted({key for run in group for key in run.setup})
-        differing = [key for key in keys if len({repr(run.setup.get(key)) for run in group}) > 1]
-        for run in group:
-            told = ", ".join(f"{key}={str(run.setup.get(key))[:24]}" for key in differing)
+        setups = _setups(group)
+        differing = [key for key in sorted(setups[0]) if len({repr(setup[key]) for setup in setups}) > 1]
+        for run, setup in zip(group, setups, strict=True):
+            told = ", ".join(f"{key}={str(setup[key])[:24]}" for key in differing)
             seeds = found.setdefault(f"{label} ({told})" if told else label, {})
             if run.seed in seeds:
                 raise ValueError(
@@ -187,6 +189,27 @@ def _by_setup(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
                 )
             seeds[run.seed] = run
     return found
+
+
+def _setups(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The options of each run. One that a run is too old to know has its default; None if that is unknown."""
+    keys = {key for run in runs for key in run.setup}
+    is_old = any(keys - run.setup.keys() for run in runs)
+    defaults = {key: _defaults(runs[0].algorithm).get(key) for key in keys} if is_old else {}
+    return [{**defaults, **run.setup} for run in runs]
+
+
+@cache
+def _defaults(algorithm: str) -> dict[str, Any]:
+    """Option -> its default, as JSON has it; none if there is no such algorithm here."""
+    from lmrlgym.commands.agents import agents
+
+    try:
+        kinds = (agents("run").Training, agents("registry").find_algorithm(algorithm).Config)
+    except (ImportError, ValueError):
+        return {}
+    options = (option for kind in kinds for option in fields(kind) if option.default is not MISSING)
+    return {option.name: json.loads(json.dumps(option.default, default=str)) for option in options}
 
 
 def _row(environment: str, setup: str, runs: Mapping[int, Run]) -> Row:
