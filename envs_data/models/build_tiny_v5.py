@@ -19,6 +19,7 @@ the oracle is asked them, object and question first. `tiny-v3`, from which `tiny
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from baselines.core.pretrain import PAD, Source, continued, played, write_base
 from lmrlgym import Seeds, policy_named
 from lmrlgym.collection import collect_replies
 from lmrlgym.commands.train_partner import balanced
-from lmrlgym.envs.guess_my_city import guess_questions, words
+from lmrlgym.envs.guess_my_city import guess_questions
 from lmrlgym.envs.twenty_questions import moves, things
 
 SOURCES = (
@@ -64,7 +65,6 @@ ASKED_TOKENS = 3
 """Tokens of a sentence, from the one before it, at which is asked what fits all answers."""
 _FIRST_GAMES = 300
 """Other games than those that earlier bases read begin with this number of a source."""
-_ARTICLES = ("a ", "an ", "")
 _OF_THE_ORACLE = (
     "Answer the question about the object truthfully.", "object: (", "question: ", "answer (yes or no): ",
 )  # fmt: skip
@@ -84,12 +84,14 @@ class Config(ConfigOfV4):
 
 def names() -> dict[str, list[str]]:
     """Readout -> [thing] its name as it stands in a guess, with the blank before it."""
-    guesses = {move.guess: move.texts[0] for move in moves() if move.guess >= 0}
-    objects = [guesses[number].removeprefix("Is it ").rstrip("?\n") for number in range(len(guesses))]
-    stems = [next(one.removeprefix(a) for a in _ARTICLES if one.startswith(a)) for one in objects]
-    asked = [texts[0] for texts in (question.texts for question in guess_questions(False))]
-    cities = [asked[number].removeprefix("Is it ").rstrip("?\n") for number in range(len(words()))]
-    return {"twenty": [f" {name}" for name in stems], "cities": [f" {name}" for name in cities]}
+    guesses = {move.guess: _asked_for(move.texts[0]) for move in moves() if move.guess >= 0}
+    objects = [re.sub("^an? ", "", guesses[number]) for number in range(len(guesses))]
+    cities = [_asked_for(question.texts[0]) for question in guess_questions(False)]
+    return {"twenty": [f" {name}" for name in objects], "cities": [f" {name}" for name in cities]}
+
+
+def _asked_for(guess: str) -> str:
+    return guess.removeprefix("Is it ").rstrip("?\n")
 
 
 def with_names(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:

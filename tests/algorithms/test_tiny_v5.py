@@ -46,6 +46,7 @@ def talks(build, reader):
 
 
 def test_every_name_is_a_token_of_its_own(build, tokenizer):
+    assert {name: len(texts) for name, texts in build.names().items()} == {"twenty": 158, "cities": 100}
     for name, texts in build.names().items():
         ids = [tokenizer.encode(text) for text in texts]
         assert {len(one) for one in ids} == {1}, name
@@ -95,12 +96,16 @@ def test_of_the_oracle_only_the_reply_is_learned_from(build, reader):
 
 def test_the_output_is_asked_for_names(build, reader, talks, tokenizer):
     batch = build.Asked(reader, 0.3).batch(talks)
-    config = build.Config(out=Path("nowhere"))
+    config, without = (build.Config(out=Path("nowhere"), named_weight=weight) for weight in (0.5, 0.0))
     heads = importlib.import_module("build_tiny_v4").heads
     model = continued("tiny-v4", tokenizer)
     readouts = heads(config, model.config.hidden_size, reader)
     loss, measured = build.losses(model, readouts, batch, reader, config)
-    loss.backward()
-    assert batch.readouts["twenty_named"].wanted.sum(dim=1).allclose(torch.ones(1))
+    at, wanted, _ = batch.readouts["twenty_named"]
+    assert wanted.sum(dim=1).allclose(torch.ones(1))
+    with torch.no_grad():
+        logits = model(input_ids=batch.ids).logits.flatten(0, 1)[at][:, reader.named["twenty"]]
+        expected = -(logits.float().log_softmax(dim=-1) * wanted).sum(dim=-1).mean()
+        less, _ = build.losses(model, readouts, batch, reader, without)
+    assert (loss - less).item() == pytest.approx(0.5 * expected.item(), rel=0.02)  # one is in bfloat16
     assert measured.count["twenty_named"] == measured.count["twenty_6"] > sum(len(g.talk.said) for g in talks)
-    assert measured.nats["twenty_named"] > 0
